@@ -1,0 +1,79 @@
+/*
+ * limits: every bound of a node, with unit and reason.
+ *
+ * The first part is what clients may rely on: include/PROTOCOL.md, reported by `hello`. The second
+ * is our own. Origin of a number: derived, measured (where) or guessed.
+ */
+#ifndef COMMON_LIMITS_H
+#define COMMON_LIMITS_H
+
+#include <assert.h>
+
+/* -- The protocol's limits ----------------------------------------------------------------------
+ */
+#define QO_ID_MAX 128u
+#define QO_REQUEST_ID_MAX 64u
+#define QO_NAME_MAX 64u
+#define QO_ACTOR_MAX 256u
+#define QO_REASON_MAX 256u
+#define QO_TRACE_MAX 256u
+#define QO_ATTRIBUTES_MAX (16u * 1024) /* Bytes, encoded as one MessagePack map. */
+#define QO_MESSAGE_MAX (1024u * 1024)
+#define QO_OPERATIONS_MAX 1024u
+#define QO_NESTING_MAX 16u
+#define QO_IDS_MAX 256u
+#define QO_SUBSCRIPTIONS_MAX 64u
+#define QO_CREDIT_MAX (1ull << 31)
+#define QO_DEFINITIONS_MAX 4096u
+#define QO_LIMIT_DEFAULT 100u
+#define QO_LIMIT_MAX 1000u
+#define QO_WAIT_MS_MAX 60000u
+#define QO_TIMEOUT_MS_DEFAULT 5000u
+#define QO_TIMEOUT_MS_MAX 60000u
+#define QO_OUTSTANDING_MAX 1024u
+#define QO_DEFINITION_SOURCE_MAX (256u * 1024)
+#define QO_STATES_MAX 256u
+#define QO_EVENTS_MAX 512u
+#define QO_DECLARED_ATTRIBUTES_MAX 128u
+#define QO_ERROR_MESSAGE_MAX 200u
+#define QO_BATCH_ALLOWED_MAX 4u     /* Names in `allowed` inside a batch's errors. */
+#define QO_FEED_LOOK_MAX 10000u     /* Events looked at by one feed.read. */
+#define QO_FEED_HEARTBEAT_MS 10000u /* An empty feed.events comes at least so often. */
+#define QO_HALF_MESSAGE_IDLE_MS 30000u
+#define QO_HALF_MESSAGE_TOTAL_MS 60000u
+#define QO_CLOSE_DRAIN_MS 1000u
+
+/* -- Our own ------------------------------------------------------------------------------------
+ */
+#define QO_CACHE_LINE 64u
+#define QO_RING_CAPACITY_MAX (1u << 20)
+#define QO_SHARDS_DEFAULT 16u
+#define QO_SHARDS_MAX 256u /* The shard is one byte of a key. */
+#define QO_MEMBERS_MAX 9u  /* Guessed: five voters and as many others as anybody wants. */
+
+/* One log entry. Measured in research: beyond 256 commands an entry gains little. */
+#define QO_ENTRY_BYTES_MAX (2u * 1024 * 1024)
+#define QO_ENTRY_BYTES_TARGET (256u * 1024) /* A batch is closed once it is so large. */
+#define QO_ENTRY_COMMANDS_MAX 1024u
+#define QO_ENTRIES_IN_FLIGHT 4u
+
+/* Bytes proposed and not yet executed on the leader; over it `overloaded`, at 70 % for creations.
+ */
+#define QO_PENDING_BYTES_MAX (64u * 1024 * 1024)
+#define QO_PENDING_CREATE_PERCENT 70u
+/* Bytes handed over by libraft and not yet executed; over it a follower lowers leader_commit. */
+#define QO_APPLY_QUEUE_BYTES_MAX (64u * 1024 * 1024)
+#define QO_APPLY_QUEUE_ENTRIES_MAX (1u << 14)
+
+#define QO_FINGERPRINTS_MAX 32u      /* Request ids that an order's record remembers by itself. */
+#define QO_SNAPSHOT_EVERY 64u        /* Every so many versions an event carries all attributes. */
+#define QO_DIGEST_EVERY 1024u        /* Log indexes between digests that members compare. */
+#define QO_TIMERS_PER_ENTRY_MAX 256u /* A quarter of a batch. */
+#define QO_CONNECTIONS_MAX 4096u
+#define QO_CONNECTION_WRITE_BYTES_MAX (8u * 1024 * 1024) /* Then the socket is not read. */
+
+static_assert(QO_TIMERS_PER_ENTRY_MAX * 4 <= QO_ENTRY_COMMANDS_MAX, "timers: a quarter of a batch");
+static_assert(QO_ENTRY_BYTES_MAX >= QO_ENTRY_BYTES_TARGET + QO_MESSAGE_MAX, "one message fits");
+static_assert(QO_ENTRY_COMMANDS_MAX >= QO_OPERATIONS_MAX, "one order.batch fits one entry");
+
+#endif

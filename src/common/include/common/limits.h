@@ -73,12 +73,14 @@
  * way out of a state, of which there are at most states times events. */
 #define QO_COMPILED_MAX (1024u * 1024)
 #define QO_DEFINITION_NESTING_MAX 8u /* Maps and lists inside each other; the language needs 4. */
+#define QO_LIST_LOOK_MAX 20000u      /* Rows, stale ones included, that one order.list looks at. */
 #define QO_CONNECTIONS_MAX 4096u
 #define QO_CONNECTION_WRITE_BYTES_MAX (8u * 1024 * 1024) /* Then the socket is not read. */
 
 static_assert(QO_TIMERS_PER_ENTRY_MAX * 4 <= QO_ENTRY_COMMANDS_MAX, "timers: a quarter of a batch");
 static_assert(QO_ENTRY_BYTES_MAX >= QO_ENTRY_BYTES_TARGET + QO_MESSAGE_MAX, "one message fits");
-static_assert(QO_ENTRY_BYTES_MAX >= QO_COMPILED_MAX + QO_DEFINITION_SOURCE_MAX, "a definition fits");
+static_assert(QO_ENTRY_BYTES_MAX >= QO_COMPILED_MAX + QO_DEFINITION_SOURCE_MAX,
+              "a definition fits");
 static_assert(QO_STATES_MAX * QO_EVENTS_MAX * 4 + QO_DEFINITION_SOURCE_MAX < QO_COMPILED_MAX,
               "what compiles can be opened");
 static_assert(QO_ENTRY_COMMANDS_MAX >= QO_OPERATIONS_MAX, "one order.batch fits one entry");

@@ -69,7 +69,7 @@
 #define QO_SNAPSHOT_EVERY 64u        /* Every so many versions an event carries all attributes. */
 #define QO_DIGEST_EVERY 1024u        /* Log indexes between digests that members compare. */
 #define QO_TIMERS_PER_ENTRY_MAX 256u /* A quarter of a batch. */
-/* A compiled definition. Derived: no part of it is longer than its source, but for 4 bytes for each
+/* A compiled definition. Derived: no part of it is longer than its source, but for 5 bytes for each
  * way out of a state, of which there are at most states times events. */
 #define QO_COMPILED_MAX (1024u * 1024)
 #define QO_DEFINITION_NESTING_MAX 8u /* Maps and lists inside each other; the language needs 4. */
@@ -81,8 +81,32 @@ static_assert(QO_TIMERS_PER_ENTRY_MAX * 4 <= QO_ENTRY_COMMANDS_MAX, "timers: a q
 static_assert(QO_ENTRY_BYTES_MAX >= QO_ENTRY_BYTES_TARGET + QO_MESSAGE_MAX, "one message fits");
 static_assert(QO_ENTRY_BYTES_MAX >= QO_COMPILED_MAX + QO_DEFINITION_SOURCE_MAX,
               "a definition fits");
-static_assert(QO_STATES_MAX * QO_EVENTS_MAX * 4 + QO_DEFINITION_SOURCE_MAX < QO_COMPILED_MAX,
+static_assert(QO_STATES_MAX * QO_EVENTS_MAX * 5 + QO_DEFINITION_SOURCE_MAX < QO_COMPILED_MAX,
               "what compiles can be opened");
 static_assert(QO_ENTRY_COMMANDS_MAX >= QO_OPERATIONS_MAX, "one order.batch fits one entry");
+
+/* -- consensus: bounds of the log and the links --------------------------------------------------- */
+#define QO_ADDRESS_MAX 255u   /* host:port; a host name has at most 253 bytes. */
+#define QO_CLUSTER_ID_MAX 63u /* Text. */
+#define QO_PROPOSALS_MAX 64u  /* Under way in one node; the batcher keeps QO_ENTRIES_IN_FLIGHT. */
+#define QO_READ_POINTS_MAX (1u << 16) /* Waiting for one barrier: QO_CONNECTIONS_MAX with 16 each. */
+#define QO_MANIFEST_BYTES_MAX (1024u * 1024)
+#define QO_LOG_BYTES_MAX_DEFAULT (256ull * 1024 * 1024)
+/* Entries between two snapshots, and kept behind one: libraft's file format ends at 262,144. */
+#define QO_LOG_ENTRIES_MAX 100000u
+/* One AppendEntries (guessed: some 5 ms of disk), and all on the way to one peer. */
+#define QO_APPEND_BYTES_MAX (4u * 1024 * 1024)
+#define QO_APPEND_ENTRIES_MAX 4096u
+#define QO_PEER_WINDOW_BYTES_MAX (16u * 1024 * 1024)
+#define QO_PEER_MESSAGES_MAX 1024u /* Of any kind handed to a link and not yet sent. */
+/* A disk that has not answered for so long does not answer (guessed: an fsync behind a full
+ * device queue takes seconds). Counted in ticks, so that a paused process is not blamed. */
+#define QO_APPEND_STALL_MS_MAX 60000u
+#define QO_SNAPSHOT_STALL_MS_MAX 300000u
+#define QO_SNAPSHOT_RETRY_MS 10000u /* After a failed one; libraft by itself asks at every entry. */
+
+static_assert(QO_APPEND_BYTES_MAX >= QO_ENTRY_BYTES_MAX, "an entry always fits a message");
+static_assert(QO_PEER_WINDOW_BYTES_MAX >= 2 * QO_APPEND_BYTES_MAX, "a window holds two messages");
+static_assert(2 * QO_LOG_ENTRIES_MAX + 50000 < 262144, "a whole log fits libraft's file format");
 
 #endif

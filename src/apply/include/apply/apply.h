@@ -91,6 +91,11 @@ void apply_close(struct apply *apply);
 void apply_execute(struct apply *apply, uint64_t index, uint64_t term, struct bytes entry,
                    struct arena *arena, struct apply_results *results_out);
 
+/* Moves the applied point to `index`, whose entry and perhaps some before it are the log's own
+ * (barriers, configurations) and never come here. Everything else up to there has been executed.
+ * Does nothing if `index` is not above the applied index. One commit. */
+void apply_advance(struct apply *apply, uint64_t index, uint64_t term);
+
 struct apply_counters {
     uint64_t entries, commands, operations, events, refusals, replays, timers_fired, timers_void;
     uint64_t cache_hits, cache_misses;

@@ -36,6 +36,7 @@
 #define QO_EVENTS_MAX 512u
 #define QO_DECLARED_ATTRIBUTES_MAX 128u
 #define QO_ERROR_MESSAGE_MAX 200u
+#define QO_FILTER_NAMES_MAX 4096u   /* Names in one filter of a feed: as many as definitions. */
 #define QO_BATCH_ALLOWED_MAX 4u     /* Names in `allowed` inside a batch's errors. */
 #define QO_FEED_LOOK_MAX 10000u     /* Events looked at by one feed.read. */
 #define QO_FEED_HEARTBEAT_MS 10000u /* An empty feed.events comes at least so often. */
@@ -74,6 +75,17 @@
 #define QO_COMPILED_MAX (1024u * 1024)
 #define QO_DEFINITION_NESTING_MAX 8u /* Maps and lists inside each other; the language needs 4. */
 #define QO_LIST_LOOK_MAX 20000u      /* Rows, stale ones included, that one order.list looks at. */
+/* A message between nodes: a client's message whole, and a few words around it. */
+#define QO_PEER_MESSAGE_MAX (QO_MESSAGE_MAX + 1024u)
+#define QO_REQUESTS_MAX (1u << 16) /* Under way on a node; over it `overloaded`. */
+#define QO_MARKERS_MAX 1024u       /* Read points in the apply queue. */
+#define QO_READERS 2u              /* Threads that read on snapshots. Guessed: one per core here. */
+#define QO_READ_CHUNK_MAX 64u      /* Reads that one reader does on one snapshot in one go. */
+#define QO_READS_QUEUED_MAX (1u << 15) /* Reads that wait for a reader; over it `overloaded`. */
+#define QO_UNKNOWN_GRACE_MS 1000u /* How long a batch whose fate is open may still be executed. */
+#define QO_TICK_MS 20u            /* Grain of time-outs, timers and heartbeats of the feed. */
+#define QO_RETRY_AFTER_MS 100u    /* What `overloaded` and `unavailable` advise. */
+#define QO_FEED_CHUNK_BYTES (256u * 1024) /* Events in one feed.events. */
 #define QO_CONNECTIONS_MAX 4096u
 #define QO_CONNECTION_WRITE_BYTES_MAX (8u * 1024 * 1024) /* Then the socket is not read. */
 
@@ -85,11 +97,12 @@ static_assert(QO_STATES_MAX * QO_EVENTS_MAX * 5 + QO_DEFINITION_SOURCE_MAX < QO_
               "what compiles can be opened");
 static_assert(QO_ENTRY_COMMANDS_MAX >= QO_OPERATIONS_MAX, "one order.batch fits one entry");
 
-/* -- consensus: bounds of the log and the links --------------------------------------------------- */
+/* -- consensus: bounds of the log and the links --------------------------------------------------
+ */
 #define QO_ADDRESS_MAX 255u   /* host:port; a host name has at most 253 bytes. */
 #define QO_CLUSTER_ID_MAX 63u /* Text. */
 #define QO_PROPOSALS_MAX 64u  /* Under way in one node; the batcher keeps QO_ENTRIES_IN_FLIGHT. */
-#define QO_READ_POINTS_MAX (1u << 16) /* Waiting for one barrier: QO_CONNECTIONS_MAX with 16 each. */
+#define QO_READ_POINTS_MAX (1u << 16) /* Waiting for a barrier: 16 of each connection. */
 #define QO_MANIFEST_BYTES_MAX (1024u * 1024)
 #define QO_LOG_BYTES_MAX_DEFAULT (256ull * 1024 * 1024)
 /* Entries between two snapshots, and kept behind one: libraft's file format ends at 262,144. */
@@ -103,7 +116,8 @@ static_assert(QO_ENTRY_COMMANDS_MAX >= QO_OPERATIONS_MAX, "one order.batch fits 
  * device queue takes seconds). Counted in ticks, so that a paused process is not blamed. */
 #define QO_APPEND_STALL_MS_MAX 60000u
 #define QO_SNAPSHOT_STALL_MS_MAX 300000u
-#define QO_SNAPSHOT_RETRY_MS 10000u /* After a failed one; libraft by itself asks at every entry. */
+#define QO_SNAPSHOT_RETRY_MS 10000u /* After a failed one; libraft by itself asks at every entry.  \
+                                     */
 
 static_assert(QO_APPEND_BYTES_MAX >= QO_ENTRY_BYTES_MAX, "an entry always fits a message");
 static_assert(QO_PEER_WINDOW_BYTES_MAX >= 2 * QO_APPEND_BYTES_MAX, "a window holds two messages");

@@ -39,7 +39,8 @@ struct store_options {
 
 /* How far the log has become state. Written with every entry. */
 struct applied_point {
-    uint64_t index, term; /* Of the last executed entry; 0 before the first. */
+    uint64_t index, term; /* Everything up to here has been executed; 0 before the first. */
+    uint64_t entry_index; /* Of the last executed entry: what the digest belongs to. */
     uint64_t seq;         /* Of the last event. */
     int64_t time;         /* Of the last executed entry; times never go below it. */
     uint32_t epoch;

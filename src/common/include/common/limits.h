@@ -89,12 +89,48 @@
 #define QO_CONNECTIONS_MAX 4096u
 #define QO_CONNECTION_WRITE_BYTES_MAX (8u * 1024 * 1024) /* Then the socket is not read. */
 
+/* -- The client library -------------------------------------------------------------------------
+ */
+#define QO_ADDRESS_MAX 280u /* "host:port": a DNS name has at most 253 bytes. */
+#define QO_CLIENT_NODES_MAX                                                                        \
+    16u /* Addresses, given and learned. Guessed: QO_MEMBERS_MAX and some. */
+#define QO_CLIENT_CALLS_DEFAULT 4096u
+#define QO_CLIENT_CALLS_MAX 65536u
+#define QO_CLIENT_BYTES_DEFAULT (64u * 1024 * 1024) /* Encoded requests of all calls under way. */
+#define QO_CLIENT_FEEDS_MAX QO_SUBSCRIPTIONS_MAX
+/* Calls on one connection. Derived: each feed may also have a subscribe and an unsubscribe there,
+ * and the greeting one hello. */
+#define QO_CLIENT_CONNECTION_CALLS_MAX (QO_OUTSTANDING_MAX - 2u * QO_CLIENT_FEEDS_MAX - 2u)
+#define QO_CLIENT_OUT_BYTES_MAX (4u * 1024 * 1024) /* Not yet taken by one socket. Guessed. */
+#define QO_CLIENT_READ_BYTES (64u * 1024)          /* Asked of a socket at a time. */
+#define QO_CLIENT_READS_MAX 16u                    /* Of one socket before the next one's turn. */
+#define QO_CLIENT_DEADLINE_MS_DEFAULT 30000u
+#define QO_CLIENT_DEADLINE_MS_MAX (24u * 3600 * 1000)
+#define QO_CLIENT_CONNECT_MS_DEFAULT 2000u
+#define QO_CLIENT_ANSWER_GRACE_MS 1000u /* Beyond a copy's own time, then the node is stuck. */
+#define QO_CLIENT_LATE_MARGIN_MS 100u   /* Beyond a lost copy's time: clocks that run unlike. */
+#define QO_CLIENT_HELLO_BUSY_MS 1000u   /* How often a node is asked who leads, with calls ... */
+#define QO_CLIENT_HELLO_IDLE_MS 10000u  /* ... and without. */
+#define QO_CLIENT_SILENCE_MS 3000u      /* A hello unanswered so long, and nothing else: gone. */
+#define QO_CLIENT_SUSPECT_MS 1000u      /* How long a leader that failed us is not believed. */
+#define QO_CLIENT_RETRY_MS_MIN 20u      /* Back-off of a call: doubled to the maximum, jittered. */
+#define QO_CLIENT_RETRY_MS_MAX 1000u
+#define QO_CLIENT_RETRY_AFTER_MS_MAX 10000u /* Longer wishes of a node are cut to this. */
+#define QO_CLIENT_RECONNECT_MS_MIN 50u      /* Back-off of a node, likewise. */
+#define QO_CLIENT_RECONNECT_MS_MAX 2000u
+#define QO_CLIENT_REDIRECTS_MAX 2u /* not_leader followed at once so often in a row. */
+#define QO_CLIENT_FEED_CREDIT_DEFAULT 1000u
+#define QO_CLIENT_FEED_CREDIT_MAX 100000u
+#define QO_CLIENT_FEED_SILENCE_MS (3u * QO_FEED_HEARTBEAT_MS) /* Then the feed changes its node.   \
+                                                               */
+
 static_assert(QO_TIMERS_PER_ENTRY_MAX * 4 <= QO_ENTRY_COMMANDS_MAX, "timers: a quarter of a batch");
 static_assert(QO_ENTRY_BYTES_MAX >= QO_ENTRY_BYTES_TARGET + QO_MESSAGE_MAX, "one message fits");
 static_assert(QO_ENTRY_BYTES_MAX >= QO_COMPILED_MAX + QO_DEFINITION_SOURCE_MAX,
               "a definition fits");
 static_assert(QO_STATES_MAX * QO_EVENTS_MAX * 5 + QO_DEFINITION_SOURCE_MAX < QO_COMPILED_MAX,
               "what compiles can be opened");
+static_assert(QO_CLIENT_CONNECTION_CALLS_MAX >= QO_OUTSTANDING_MAX / 2, "mostly calls");
 static_assert(QO_ENTRY_COMMANDS_MAX >= QO_OPERATIONS_MAX, "one order.batch fits one entry");
 
 /* -- consensus: bounds of the log and the links --------------------------------------------------
@@ -116,8 +152,9 @@ static_assert(QO_ENTRY_COMMANDS_MAX >= QO_OPERATIONS_MAX, "one order.batch fits 
  * device queue takes seconds). Counted in ticks, so that a paused process is not blamed. */
 #define QO_APPEND_STALL_MS_MAX 60000u
 #define QO_SNAPSHOT_STALL_MS_MAX 300000u
-#define QO_SNAPSHOT_RETRY_MS 10000u /* After a failed one; libraft by itself asks at every entry.  \
-                                     */
+#define QO_SNAPSHOT_RETRY_MS                                                                       \
+    10000u /* After a failed one; libraft by itself asks at every entry.                           \
+            */
 
 static_assert(QO_APPEND_BYTES_MAX >= QO_ENTRY_BYTES_MAX, "an entry always fits a message");
 static_assert(QO_PEER_WINDOW_BYTES_MAX >= 2 * QO_APPEND_BYTES_MAX, "a window holds two messages");

@@ -1,9 +1,9 @@
 /*
  * graph: a machine as a picture, in the text forms that other programs draw.
  *
- * Shown: the start, each state (final ones marked), each way from state to state with its events,
- * staying events as loops (`restart` marked), and timeouts as dashed ways with their time. The text
- * depends on nothing but the machine. Thread: any.
+ * Shown: the start, each state (final ones marked), each way from state to state with its event,
+ * staying events as loops (`restart` marked), and timeouts as ways of their own with their time
+ * (dashed where the form can). The text depends on nothing but the machine. Thread: any.
  */
 #ifndef MACHINE_GRAPH_H
 #define MACHINE_GRAPH_H

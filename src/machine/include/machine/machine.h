@@ -150,11 +150,11 @@ struct machine_step {
 };
 
 /*
- * Decides a creation, or an event on an order. Lists are canonical (common/attributes.h). Bytes may
- * be appended to `out`, also when refused. QO_OK with `step_out` filled, or the refusal's error
- * with `refusal_out` filled. Indexes must be ones of this machine (asserted); an event that the
- * machine does not have is the caller's QO_INVALID_TRANSITION. Not decided here: `unique`, roles,
- * and the limit on what an order holds (the caller measures `step_out->held`).
+ * Decides a creation, or an event on an order. Lists are canonical (common/attributes.h) and do not
+ * point into `out`, to which bytes may be appended. QO_OK with `step_out` filled, or the refusal's
+ * error with `refusal_out` filled. Indexes must be ones of this machine (asserted); an event that
+ * the machine does not have is the caller's QO_INVALID_TRANSITION. Not decided here: `unique`,
+ * roles, and the limit on what an order holds (the caller measures `step_out->held`).
  *
  * Of several attributes that are wrong, the first by name answers; of several reasons for one, the
  * first in the order of MACHINE_WHY_MAP.

@@ -135,7 +135,6 @@ static_assert(QO_ENTRY_COMMANDS_MAX >= QO_OPERATIONS_MAX, "one order.batch fits 
 
 /* -- consensus: bounds of the log and the links --------------------------------------------------
  */
-#define QO_ADDRESS_MAX 255u   /* host:port; a host name has at most 253 bytes. */
 #define QO_CLUSTER_ID_MAX 63u /* Text. */
 #define QO_PROPOSALS_MAX 64u  /* Under way in one node; the batcher keeps QO_ENTRIES_IN_FLIGHT. */
 #define QO_READ_POINTS_MAX (1u << 16) /* Waiting for a barrier: 16 of each connection. */

@@ -1,0 +1,271 @@
+/* See wire/reader.h. Thread: any, one at a time per reader. */
+#include "wire/reader.h"
+
+#include "common/assert.h"
+#include "common/limits.h"
+#include "token.h"
+
+static bool
+fail(struct wire_reader *reader)
+{
+    reader->failed = true;
+    return false;
+}
+
+/* A token of the range 0xc0 to 0xdf, whole at `at`. Booleans, numbers, long texts and containers.
+ */
+static void
+decode_long(const uint8_t *at, struct token_extent extent, struct wire_token *token)
+{
+    const uint8_t *body = at + extent.header;
+    float single;
+    uint32_t bits32;
+    uint64_t bits64;
+    token->kind = WIRE_INTEGER;
+    switch (*at) {
+    case 0xc0:
+        token->kind = WIRE_NIL;
+        break;
+    case 0xc2:
+    case 0xc3:
+        token->kind = WIRE_BOOLEAN;
+        token->boolean = *at == 0xc3;
+        break;
+    case 0xca:
+        bits32 = get_be32(body);
+        memcpy(&single, &bits32, sizeof single);
+        token->kind = WIRE_FLOAT;
+        token->number = (double)single;
+        break;
+    case 0xcb:
+        bits64 = get_be64(body);
+        token->kind = WIRE_FLOAT;
+        memcpy(&token->number, &bits64, sizeof token->number);
+        break;
+    case 0xcc:
+        token->integer = body[0];
+        break;
+    case 0xcd:
+        token->integer = get_be16(body);
+        break;
+    case 0xce:
+        token->integer = get_be32(body);
+        break;
+    case 0xcf:
+        token->natural = get_be64(body);
+        token->kind = token->natural > INT64_MAX ? WIRE_UNSIGNED : WIRE_INTEGER;
+        break;
+    case 0xd0:
+        token->integer = (int8_t)body[0];
+        break;
+    case 0xd1:
+        token->integer = (int16_t)get_be16(body);
+        break;
+    case 0xd2:
+        token->integer = (int32_t)get_be32(body);
+        break;
+    case 0xd3:
+        token->integer = (int64_t)get_be64(body);
+        break;
+    case 0xd9:
+    case 0xda:
+    case 0xdb:
+        token->kind = WIRE_STR;
+        token->bytes = bytes_make(body, extent.body);
+        break;
+    case 0xc4:
+    case 0xc5:
+    case 0xc6:
+        token->kind = WIRE_BIN;
+        token->bytes = bytes_make(body, extent.body);
+        break;
+    case 0xdc:
+    case 0xdd:
+        token->kind = WIRE_ARRAY;
+        token->count = (uint32_t)extent.children;
+        break;
+    case 0xde:
+    case 0xdf:
+        token->kind = WIRE_MAP;
+        token->count = (uint32_t)(extent.children / 2);
+        break;
+    default:
+        token->kind = WIRE_EXTENSION;
+        token->bytes = bytes_make(body, extent.body);
+        break;
+    }
+}
+
+bool
+wire_next(struct wire_reader *reader, struct wire_token *token_out)
+{
+    if (reader->failed || reader->at == reader->end) {
+        return fail(reader);
+    }
+    const uint8_t *at = reader->at;
+    size_t left = (size_t)(reader->end - at);
+    uint8_t header = token_header_size(*at);
+    if (header == 0 || header > left) {
+        return fail(reader);
+    }
+    struct token_extent extent = token_extent(at);
+    if (extent.body > left - header) {
+        return fail(reader);
+    }
+    reader->at = at + header + extent.body;
+    if (*at < 0x80) {
+        token_out->kind = WIRE_INTEGER;
+        token_out->integer = *at;
+    } else if (*at >= 0xe0) {
+        token_out->kind = WIRE_INTEGER;
+        token_out->integer = (int8_t)*at;
+    } else if (*at >= 0xc0) {
+        decode_long(at, extent, token_out);
+    } else if (*at >= 0xa0) {
+        token_out->kind = WIRE_STR;
+        token_out->bytes = bytes_make(at + 1, extent.body);
+    } else {
+        token_out->kind = *at >= 0x90 ? WIRE_ARRAY : WIRE_MAP;
+        token_out->count = *at & 15u;
+    }
+    return true;
+}
+
+bool
+wire_skip(struct wire_reader *reader, struct bytes *object_out)
+{
+    const uint8_t *start = reader->at;
+    uint64_t owed = 1;
+    while (owed > 0) {
+        if (reader->failed || reader->at == reader->end) {
+            return fail(reader);
+        }
+        size_t left = (size_t)(reader->end - reader->at);
+        uint8_t header = token_header_size(*reader->at);
+        if (header == 0 || header > left) {
+            return fail(reader);
+        }
+        struct token_extent extent = token_extent(reader->at);
+        if (extent.body > left - header) {
+            return fail(reader);
+        }
+        reader->at += header + extent.body;
+        owed += extent.children - 1;
+        /* Without this a few heads could owe more than any bytes could pay, up to the overflow. */
+        if (owed > (size_t)(reader->end - reader->at)) {
+            return fail(reader);
+        }
+    }
+    if (object_out != NULL) {
+        *object_out = bytes_make(start, (size_t)(reader->at - start));
+    }
+    return true;
+}
+
+bool
+wire_peek(const struct wire_reader *reader, enum wire_kind *kind_out)
+{
+    struct wire_reader ahead = *reader;
+    struct wire_token token;
+    if (!wire_next(&ahead, &token)) {
+        return false;
+    }
+    *kind_out = token.kind;
+    return true;
+}
+
+bool
+wire_read_nil(struct wire_reader *reader)
+{
+    if (reader->failed || reader->at == reader->end || *reader->at != 0xc0) {
+        return false;
+    }
+    reader->at++;
+    return true;
+}
+
+/* True with a token of `kind` in `token`; false, with `failed` unless it was nil, with another. */
+static bool
+expect(struct wire_reader *reader, enum wire_kind kind, struct wire_token *token)
+{
+    if (!wire_next(reader, token) || token->kind == WIRE_NIL) {
+        return false;
+    }
+    return token->kind == kind || fail(reader);
+}
+
+struct bytes
+wire_read_text(struct wire_reader *reader)
+{
+    struct wire_token token;
+    if (!wire_next(reader, &token) || token.kind == WIRE_NIL) {
+        return BYTES_NONE;
+    }
+    if (token.kind != WIRE_STR && token.kind != WIRE_BIN) {
+        (void)fail(reader);
+        return BYTES_NONE;
+    }
+    return token.bytes;
+}
+
+int64_t
+wire_read_integer(struct wire_reader *reader)
+{
+    struct wire_token token;
+    return expect(reader, WIRE_INTEGER, &token) ? token.integer : 0;
+}
+
+uint64_t
+wire_read_natural(struct wire_reader *reader)
+{
+    struct wire_token token;
+    if (!wire_next(reader, &token) || token.kind == WIRE_NIL) {
+        return 0;
+    }
+    if (token.kind == WIRE_UNSIGNED) {
+        return token.natural;
+    }
+    if (token.kind != WIRE_INTEGER || token.integer < 0) {
+        (void)fail(reader);
+        return 0;
+    }
+    return (uint64_t)token.integer;
+}
+
+double
+wire_read_number(struct wire_reader *reader)
+{
+    struct wire_token token;
+    if (!wire_next(reader, &token) || token.kind == WIRE_NIL) {
+        return 0;
+    }
+    if (token.kind == WIRE_INTEGER) {
+        return (double)token.integer;
+    }
+    if (token.kind != WIRE_FLOAT) {
+        (void)fail(reader);
+        return 0;
+    }
+    return token.number;
+}
+
+bool
+wire_read_boolean(struct wire_reader *reader)
+{
+    struct wire_token token;
+    return expect(reader, WIRE_BOOLEAN, &token) && token.boolean;
+}
+
+uint32_t
+wire_read_array(struct wire_reader *reader)
+{
+    struct wire_token token;
+    return expect(reader, WIRE_ARRAY, &token) ? token.count : 0;
+}
+
+uint32_t
+wire_read_map(struct wire_reader *reader)
+{
+    struct wire_token token;
+    return expect(reader, WIRE_MAP, &token) ? token.count : 0;
+}

@@ -1,0 +1,1 @@
+qo_unit_test(machine/refuse)

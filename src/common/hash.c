@@ -37,7 +37,7 @@ static _Thread_local EVP_MD_CTX *sha256_context;
 static _Thread_local const EVP_MD *sha256_algorithm;
 
 struct sha256
-hash_sha256(struct bytes bytes)
+hash_sha256_parts(const struct bytes *parts, size_t count)
 {
     struct sha256 hash;
     if (sha256_context == NULL) {
@@ -46,11 +46,19 @@ hash_sha256(struct bytes bytes)
         sha256_algorithm = EVP_MD_fetch(NULL, "SHA256", NULL);
         QO_ASSERT(sha256_context != NULL && sha256_algorithm != NULL);
     }
-    int right = EVP_DigestInit_ex2(sha256_context, sha256_algorithm, NULL) &&
-                EVP_DigestUpdate(sha256_context, bytes.data, bytes.size) &&
-                EVP_DigestFinal_ex(sha256_context, hash.bytes, NULL);
+    int right = EVP_DigestInit_ex2(sha256_context, sha256_algorithm, NULL);
+    for (size_t i = 0; i < count; i++) {
+        right = right && EVP_DigestUpdate(sha256_context, parts[i].data, parts[i].size);
+    }
+    right = right && EVP_DigestFinal_ex(sha256_context, hash.bytes, NULL);
     QO_ASSERT(right);
     return hash;
+}
+
+struct sha256
+hash_sha256(struct bytes bytes)
+{
+    return hash_sha256_parts(&bytes, 1);
 }
 
 struct digest

@@ -21,6 +21,8 @@ struct sha256 {
     uint8_t bytes[32];
 };
 struct sha256 hash_sha256(struct bytes bytes);
+/* The same over pieces one after the other, without copying them together. */
+struct sha256 hash_sha256_parts(const struct bytes *parts, size_t count);
 
 /* The shard of an order: XXH64(id, seed 0) modulo `shards`. */
 static inline uint32_t

@@ -86,6 +86,16 @@
 #define QO_TICK_MS 20u            /* Grain of time-outs, timers and heartbeats of the feed. */
 #define QO_RETRY_AFTER_MS 100u    /* What `overloaded` and `unavailable` advise. */
 #define QO_FEED_CHUNK_BYTES (256u * 1024) /* Events in one feed.events. */
+#define QO_FORWARDS_MAX (1u << 14) /* Requests forwarded and not yet answered, per link. */
+#define QO_FORWARD_BYTES_MAX (16u * 1024 * 1024) /* Forwarded and not yet sent. */
+#define QO_FORWARD_RETRY_MS 100u   /* Between two tries to connect to the leader. */
+#define QO_TIMER_SCAN_MS 50u       /* Between two looks for deadlines that have come. */
+#define QO_CURSOR_MAX 20u          /* Bytes of a cursor's text. */
+/* The sweeping of lists: src/store/sweep.h. Guessed: counters for 2^29 rows in 1 MiB; 4,096 blocks
+ * are a minute's; a walk over all lists pays once it finds so many rows. */
+#define QO_SWEEP_COUNTERS_MAX (1u << 15)
+#define QO_SWEEP_BACKLOG_MAX 4096u
+#define QO_SWEEP_UNKNOWN_MAX (1u << 16)
 #define QO_CONNECTIONS_MAX 4096u
 #define QO_CONNECTION_WRITE_BYTES_MAX (8u * 1024 * 1024) /* Then the socket is not read. */
 

@@ -18,6 +18,7 @@
 
 #include "common/bytes.h"
 #include "common/limits.h"
+#include "store/record.h" /* RECORD_NONE */
 
 struct machine; /* machine/machine.h */
 struct registry;
@@ -59,11 +60,17 @@ int32_t registry_attribute_number(const struct registry *registry, enum registry
 uint32_t registry_states_count(const struct registry *registry, enum registry_view view,
                                uint16_t machine_number);
 
+/* Whether a further definition has room: numbers for it and for its names are left. To be asked
+ * before registry_add(). Thread: the one that adds. */
+bool registry_fits(const struct registry *registry, const struct machine *machine);
+
 /* Adds the next definition; `compiled` must open (else the node stops: FATAL_CORRUPT). Rules about
  * versions are the caller's. Copies compiled and source. */
 const struct definition *registry_add(struct registry *registry, struct bytes compiled,
                                       struct bytes source, int64_t at);
-/* Makes everything added visible to all threads: after the commit that holds it. */
+/* Makes everything added visible to all threads. store_commit() does so itself just before it
+ * writes a batch with a definition, so that no view ever shows an order of a definition that it
+ * cannot find; calling it again does no harm. */
 void registry_publish(struct registry *registry);
 
 #endif

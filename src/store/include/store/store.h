@@ -29,6 +29,10 @@
 
 struct store;
 
+/* The live database stands in <directory>/db, checkpoints in <directory>/checkpoints/<index>: a
+ * checkpoint put in the place of `db`, with no store open there, is a store as of that index. */
+#define STORE_DATABASE "db"
+
 struct store_options {
     const char *directory;
     char cluster_id[65];        /* Checked against the store's own; written into a new one. */
@@ -128,6 +132,7 @@ void store_view_end(struct store_view *view);
 /* The applied point that this view shows; its registry is REGISTRY_PUBLISHED of the store (which
  * may be newer, never older). */
 const struct applied_point *store_view_applied(const struct store_view *view);
+struct store *store_view_store(const struct store_view *view);
 bool store_view_get_order(struct store_view *view, struct bytes id, struct buf *out);
 bool store_view_get_event(struct store_view *view, uint64_t seq, struct buf *out);
 bool store_view_get_unique(struct store_view *view, uint16_t machine, uint16_t attribute,
@@ -158,8 +163,9 @@ void store_list_end(struct store_list *list);
  * removes older ones but one, and gives the applied point it holds. Blocks on disk. Any one thread.
  */
 void store_checkpoint(struct store *store, struct applied_point *applied_out);
-/* Deletes stale list rows, at most `rows_max` looked at. Any one thread; the state thread may go on
- * beside it. Returns how many rows it removed. */
+/* Deletes stale list rows, at most `rows_max` looked at; rows that are known to be dead are not
+ * looked at and do not count. Any one thread; the state thread may go on beside it. To be called
+ * some times per second. Returns how many rows it removed. How: src/store/sweep.h. */
 uint64_t store_sweep(struct store *store, uint64_t rows_max);
 /* Name and bytes pairs for cluster.status: sst, memtables, cache, … `each` is called for each. */
 void store_sizes(struct store *store, void (*each)(void *context, const char *name, uint64_t bytes),

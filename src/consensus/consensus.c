@@ -1,0 +1,314 @@
+/* See consensus/consensus.h. Thread: the loop. */
+#include "consensus/consensus.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "birth.h"
+#include "common/assert.h"
+#include "common/log.h"
+#include "common/thread.h"
+#include "disk_uv.h"
+#include "peek.h"
+#include "state.h"
+
+enum {
+    HEARTBEAT_MS_DEFAULT = 50,
+    ELECTION_MS_DEFAULT = 500,
+    /* A leader asks a member behind its log to take a snapshot, which is dropped; seldom. */
+    INSTALL_TIMEOUT_MS = 60000,
+};
+
+/* -- Opening
+ * ---------------------------------------------------------------------------------------- */
+
+static const char *
+own_address(const struct consensus_identity *identity)
+{
+    const char *address = NULL;
+    for (uint32_t i = 0; i < identity->members_count; i++) {
+        if (identity->members[i].id == identity->node_id) {
+            address = identity->members[i].address;
+        }
+    }
+    QO_POST(address != NULL); /* birth_open() checked it. */
+    return address;
+}
+
+/*
+ * The state has executed up to `applied_index`. Whatever it lacks must be in the log, and the log
+ * must be the one that it executed; else acknowledged data is missing, and a node that went on
+ * would hide that.
+ */
+static void
+check_applied(const struct consensus *consensus, const struct shim_loaded *loaded)
+{
+    uint64_t applied = consensus->applied_index;
+    uint64_t last = loaded->start_index + loaded->entries_count - 1;
+    uint64_t term = applied == loaded->snapshot_index ? loaded->snapshot_term : 0;
+    last = last > loaded->snapshot_index ? last : loaded->snapshot_index;
+    if (loaded->snapshot_index == 0 && loaded->entries_count == 0) {
+        qo_fatal(FATAL_DIRECTORY, "the log is gone: this disk was emptied. Replace the member; an "
+                                  "emptied disk must not vote under its old id");
+    }
+    if (applied < loaded->snapshot_index || applied > last) {
+        qo_fatal(FATAL_CORRUPT,
+                 "acknowledged data is missing: the state holds entries up to %llu, the log %llu "
+                 "to %llu. Replace the member",
+                 (unsigned long long)applied, (unsigned long long)loaded->snapshot_index,
+                 (unsigned long long)last);
+    }
+    if (applied >= loaded->start_index && applied > loaded->snapshot_index) {
+        term = loaded->entries[applied - loaded->start_index].term;
+    }
+    if (term != consensus->applied_term) {
+        qo_fatal(FATAL_CORRUPT,
+                 "state and log do not belong together: at entry %llu the state has term %llu, the "
+                 "log %llu. Replace the member",
+                 (unsigned long long)applied, (unsigned long long)consensus->applied_term,
+                 (unsigned long long)term);
+    }
+}
+
+static void
+loaded(void *context, const struct shim_loaded *loaded)
+{
+    struct consensus *consensus = context;
+    check_applied(consensus, loaded);
+    /* What libraft takes as applied without calling apply: the snapshot, or else entry 1, which is
+     * the first configuration and the same everywhere. */
+    consensus->delivered_index = loaded->snapshot_index != 0 ? loaded->snapshot_index : 1;
+    consensus->snapshots.counted_index = consensus->delivered_index;
+}
+
+static void
+configure(struct consensus *consensus, uint32_t heartbeat_ms, uint32_t election_ms)
+{
+    struct raft *raft = &consensus->raft;
+    raft_set_heartbeat_timeout(raft, heartbeat_ms);
+    raft_set_election_timeout(raft, election_ms);
+    raft_set_pre_vote(raft, true); /* A node that was cut off must not depose a healthy leader. */
+    raft_set_install_snapshot_timeout(raft, INSTALL_TIMEOUT_MS);
+    raft_set_snapshot_threshold(raft, UINT_MAX);
+}
+
+struct consensus *
+consensus_open(const struct consensus_options *options)
+{
+    QO_PRE(options->client.room != NULL && options->client.deliver != NULL);
+    QO_PRE(options->client.leadership != NULL && options->client.checkpoint != NULL &&
+           options->client.restore != NULL);
+    uint32_t heartbeat_ms =
+        options->heartbeat_ms != 0 ? options->heartbeat_ms : HEARTBEAT_MS_DEFAULT;
+    uint32_t election_ms = options->election_ms != 0 ? options->election_ms : ELECTION_MS_DEFAULT;
+    QO_PRE(election_ms >= 4 * heartbeat_ms);
+    consensus_prepare_process();
+    struct consensus *consensus = mem_zalloc(sizeof *consensus);
+    char path[BIRTH_PATH_MAX];
+    birth_open(options->directory, &consensus->identity);
+    birth_path(options->directory, "ballot", path);
+    ballot_open(&consensus->ballot, path);
+    birth_path(options->directory, "log", path);
+    consensus->client = options->client;
+    for (size_t i = 0; i < QO_PROPOSALS_MAX; i++) {
+        consensus->proposals[i].next = consensus->free_proposals;
+        consensus->free_proposals = &consensus->proposals[i];
+    }
+    struct disk_uv_options disk = {
+        .directory = path,
+        .loop = options->loop,
+        .cluster_id = consensus->identity.cluster_id,
+        .address = own_address(&consensus->identity),
+        .peer_timeout_ms = 2 * election_ms,
+    };
+    consensus->below = disk_uv_open(&disk);
+    struct shim_hooks hooks = {
+        .context = consensus,
+        .freshen = disk_uv_freshen,
+        .freshen_context = options->loop,
+        .settled = handover_settled,
+        .loaded = loaded,
+    };
+    shim_init(&consensus->shim, consensus->below, &hooks);
+    consensus->shim.ballot = &consensus->ballot;
+    snapshots_init(consensus,
+                   options->log_bytes_max != 0 ? options->log_bytes_max : QO_LOG_BYTES_MAX_DEFAULT);
+    int status = raft_init(&consensus->raft, &consensus->shim.io, &consensus->snapshots.fsm,
+                           consensus->identity.node_id, disk.address);
+    if (status != 0) {
+        qo_fatal(FATAL_DIRECTORY, "cannot open the log in %s: %s", path,
+                 raft_errmsg(&consensus->raft));
+    }
+    configure(consensus, heartbeat_ms, election_ms);
+    return consensus;
+}
+
+const struct consensus_identity *
+consensus_identity(const struct consensus *consensus)
+{
+    return &consensus->identity;
+}
+
+void
+consensus_start(struct consensus *consensus, uint64_t applied_index, uint64_t applied_term)
+{
+    QO_PRE(thread_is(THREAD_LOOP) && !consensus->started);
+    consensus->applied_index = applied_index;
+    consensus->applied_term = applied_term;
+    shim_enter(&consensus->shim);
+    int status = raft_start(&consensus->raft);
+    shim_leave(&consensus->shim);
+    if (status != 0) {
+        qo_fatal(status == RAFT_CORRUPT ? FATAL_CORRUPT : FATAL_STORAGE, "cannot load the log: %s",
+                 raft_errmsg(&consensus->raft));
+    }
+    consensus->started = true;
+    log_line(LOG_INFO, "log_loaded", "last_index=%llu applied_index=%llu term=%llu boot=%llu",
+             raft_last_index(&consensus->raft), (unsigned long long)applied_index,
+             consensus->raft.current_term, (unsigned long long)consensus->identity.boot);
+    shim_settle(&consensus->shim);
+}
+
+/* -- Running
+ * ---------------------------------------------------------------------------------------- */
+
+static enum qo_error
+not_ready(const struct consensus *consensus)
+{
+    const struct raft *raft = &consensus->raft;
+    if (!consensus->started || raft->state != RAFT_LEADER) {
+        return QO_NOT_LEADER;
+    }
+    bool ready = consensus->ready && consensus->ready_term == raft->current_term;
+    return ready ? QO_OK : QO_UNAVAILABLE;
+}
+
+enum qo_error
+consensus_propose(struct consensus *consensus, struct bytes entry, consensus_propose_cb callback,
+                  void *context)
+{
+    QO_PRE(thread_is(THREAD_LOOP) && callback != NULL);
+    QO_PRE(entry.size > 0 && entry.size <= QO_ENTRY_BYTES_MAX);
+    enum qo_error error = not_ready(consensus);
+    struct proposal *proposal = consensus->free_proposals;
+    if (error != QO_OK || proposal == NULL) {
+        return error != QO_OK ? error : QO_OVERLOADED;
+    }
+    /* One entry per raft_apply: with more, libraft calls back at the first (B12). A length that is
+     * no multiple of 8 cannot be read back (B13). */
+    struct raft_buffer buffer = {.len = (entry.size + 7) / 8 * 8};
+    QO_ASSERT(buffer.len % 8 == 0 && buffer.len >= entry.size);
+    buffer.base = raft_malloc(buffer.len);
+    memcpy(buffer.base, entry.data, entry.size);
+    memset((uint8_t *)buffer.base + entry.size, 0, buffer.len - entry.size);
+    consensus->free_proposals = proposal->next;
+    *proposal = (struct proposal){.consensus = consensus, .callback = callback, .context = context};
+    proposal->request.data = proposal;
+    shim_enter(&consensus->shim);
+    int status =
+        raft_apply(&consensus->raft, &proposal->request, &buffer, 1, handover_proposal_done);
+    shim_leave(&consensus->shim);
+    if (status != 0) {
+        raft_free(buffer.base);
+        proposal->next = consensus->free_proposals;
+        consensus->free_proposals = proposal;
+        return QO_UNAVAILABLE; /* Nothing was appended: a failed disk would have ended the node. */
+    }
+    return QO_OK;
+}
+
+static void
+readers_add(struct readers *readers, struct reader reader)
+{
+    if (readers->count == readers->capacity) {
+        readers->capacity = readers->capacity == 0 ? 64 : 2 * readers->capacity;
+        readers->items = mem_realloc(readers->items, readers->capacity * sizeof *readers->items);
+    }
+    readers->items[readers->count] = reader;
+    readers->count++;
+}
+
+enum qo_error
+consensus_read_point(struct consensus *consensus, consensus_read_cb callback, void *context)
+{
+    QO_PRE(thread_is(THREAD_LOOP) && callback != NULL);
+    enum qo_error error = not_ready(consensus);
+    if (error != QO_OK || consensus->waiting.count == QO_READ_POINTS_MAX) {
+        return error != QO_OK ? error : QO_OVERLOADED;
+    }
+    readers_add(&consensus->waiting, (struct reader){callback, context});
+    handover_begin_round(consensus);
+    return QO_OK;
+}
+
+void
+consensus_resume(struct consensus *consensus)
+{
+    QO_PRE(thread_is(THREAD_LOOP));
+    shim_settle(&consensus->shim);
+}
+
+/* -- Status
+ * ----------------------------------------------------------------------------------------- */
+
+static void
+member_status(const struct consensus *consensus, const struct raft_server *server,
+              struct consensus_member_status *out)
+{
+    const struct raft *raft = &consensus->raft;
+    const struct raft_progress *progress = peek_progress(raft, server->id);
+    bool self = server->id == raft->id;
+    *out = (struct consensus_member_status){.id = (uint32_t)server->id};
+    (void)snprintf(out->address, sizeof out->address, "%s", server->address);
+    out->role = server->role == RAFT_VOTER     ? CONSENSUS_VOTER
+                : server->role == RAFT_STANDBY ? CONSENSUS_STANDBY
+                                               : CONSENSUS_SPARE;
+    out->known = self || progress != NULL;
+    if (self) {
+        out->match_index = raft->last_stored;
+        out->reachable = true;
+        out->needs_rebuild = consensus->shim.install_refused;
+    } else if (progress != NULL) {
+        out->match_index = progress->match_index;
+        out->reachable =
+            shim_silence_ms(&consensus->shim, server->id) <= 2ull * raft->election_timeout;
+        out->needs_rebuild = peek_wants_snapshot(progress);
+    }
+}
+
+void
+consensus_status(const struct consensus *consensus, struct consensus_status *status_out)
+{
+    const struct raft *raft = &consensus->raft;
+    *status_out = (struct consensus_status){
+        .state = raft->state == RAFT_LEADER      ? CONSENSUS_LEADER
+                 : raft->state == RAFT_CANDIDATE ? CONSENSUS_CANDIDATE
+                                                 : CONSENSUS_FOLLOWER,
+        .ready = not_ready(consensus) == QO_OK,
+        .term = raft->current_term,
+        .last_index = peek_last_index(raft),
+        .stored_index = raft->last_stored,
+        .committed_index = consensus->committed_seen,
+        .delivered_index = consensus->delivered_index,
+        .snapshot_index = raft->log.snapshot.last_index,
+        .log_bytes = consensus->snapshots.bytes,
+        .needs_rebuild = consensus->shim.install_refused,
+    };
+    raft_id leader = 0;
+    if (raft->state == RAFT_LEADER) {
+        leader = raft->id;
+    } else if (raft->state == RAFT_FOLLOWER) {
+        leader = raft->follower_state.current_leader.id;
+    }
+    const struct raft_server *server = leader != 0 ? peek_server(raft, leader) : NULL;
+    if (server != NULL) {
+        status_out->leader_id = (uint32_t)leader;
+        (void)snprintf(status_out->leader_address, sizeof status_out->leader_address, "%s",
+                       server->address);
+    }
+    for (unsigned i = 0; i < raft->configuration.n && i < QO_MEMBERS_MAX; i++) {
+        member_status(consensus, &raft->configuration.servers[i], &status_out->members[i]);
+        status_out->members_count = i + 1;
+    }
+}

@@ -1,0 +1,87 @@
+/* state: struct consensus, shared by consensus.c, handover.c and snapshots.c. Thread: the loop. */
+#ifndef CONSENSUS_STATE_H
+#define CONSENSUS_STATE_H
+
+#include <raft.h>
+
+#include "ballot.h"
+#include "consensus/consensus.h"
+#include "shim.h"
+
+/* One call of consensus_propose(). */
+struct proposal {
+    struct raft_apply request;
+    struct consensus *consensus;
+    consensus_propose_cb callback;
+    void *context;
+    enum qo_error status; /* Once it is in `told`. */
+    struct proposal *next;
+};
+
+struct reader {
+    consensus_read_cb callback;
+    void *context;
+};
+
+struct readers {
+    struct reader *items;
+    uint32_t count, capacity; /* At most QO_READ_POINTS_MAX. */
+};
+
+/* One barrier for all readers that were waiting when it was proposed. */
+struct read_round {
+    struct raft_barrier barrier;
+    struct readers readers;
+    uint64_t index;
+    enum qo_error status;
+    bool under_way, fired;
+};
+
+struct snapshots {
+    struct raft_fsm fsm;
+    uint64_t bytes_max;
+    uint64_t counted_index;  /* Up to here entries are counted below. */
+    uint64_t bytes, entries; /* Behind the last snapshot. */
+    uint64_t index;          /* Of the one under way; 0: none. */
+    raft_time retry_ms;      /* None before this. */
+};
+
+struct consensus {
+    struct raft raft;
+    struct shim shim;
+    struct raft_io *below;
+    struct ballot ballot;
+    struct consensus_identity identity;
+    struct consensus_client client;
+    uint64_t applied_index, applied_term; /* Of the state, at the start. */
+    bool started;
+
+    uint64_t delivered_index;
+    uint64_t committed_seen; /* libraft's may go back (B20). */
+    bool ready;
+    uint64_t ready_term;
+
+    struct proposal proposals[QO_PROPOSALS_MAX];
+    struct proposal *free_proposals, *told_first, *told_last;
+    struct readers waiting;
+    struct read_round round;
+    struct snapshots snapshots;
+};
+
+/* -- handover.c: what libraft decided reaches the client
+ * ------------------------------------------- */
+
+/* The shim's hook after every event: delivers, says who leads, tells proposers and readers. */
+void handover_settled(void *context);
+/* Proposes the barrier for those who wait, if none is under way. */
+void handover_begin_round(struct consensus *consensus);
+void handover_proposal_done(struct raft_apply *request, int status, void *result);
+
+/* -- snapshots.c: the log stays bounded
+ * ------------------------------------------------------------- */
+
+void snapshots_init(struct consensus *consensus, uint64_t bytes_max);
+/* After entries were delivered: counts them and asks libraft for a snapshot if they are enough. */
+void snapshots_consider(struct consensus *consensus);
+
+#endif

@@ -1,0 +1,474 @@
+/*
+ * Goal: three members over raft_uv agree, keep what they acknowledged through kills and restarts,
+ * bound their logs, and refuse to start on a disk that lost something.
+ * Method: real processes on loopback, killed with SIGKILL and paused with SIGSTOP. The state of
+ * each is a running hash of what it was handed: equal hashes are equal histories.
+ */
+#include "support/test.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/assert.h"
+#include "common/clock.h"
+#include "node.c" /* Not a module: test support that only this test uses. */
+
+enum { MEMBERS = 3, ANSWER_MS = 10000, LEADER_MS = 30000 };
+
+struct cluster {
+    char root[64];
+    struct node nodes[MEMBERS];
+};
+
+static int
+set_up(void **state)
+{
+    static uint16_t port;
+    struct cluster *cluster = mem_zalloc(sizeof *cluster);
+    if (port == 0) { /* Others may run this test at the same time. */
+        port = (uint16_t)(20000 + (unsigned)getpid() % 120 * 8);
+    }
+    (void)snprintf(cluster->root, sizeof cluster->root, "/tmp/quorder-cluster-XXXXXX");
+    assert_non_null(mkdtemp(cluster->root));
+    node_make_all(cluster->nodes, MEMBERS, cluster->root, port);
+    *state = cluster;
+    return 0;
+}
+
+static void
+remove_tree(const char *path, int depth)
+{
+    DIR *listing = depth > 0 ? opendir(path) : NULL;
+    const struct dirent *entry;
+    while (listing != NULL && (entry = readdir(listing)) != NULL) {
+        char inside[600];
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
+            (void)snprintf(inside, sizeof inside, "%s/%s", path, entry->d_name);
+            if (unlink(inside) != 0) {
+                remove_tree(inside, depth - 1); /* NOLINT(misc-no-recursion): depth is 3. */
+            }
+        }
+    }
+    if (listing != NULL) {
+        (void)closedir(listing);
+    }
+    (void)rmdir(path);
+}
+
+static int
+tear_down(void **state)
+{
+    struct cluster *cluster = *state;
+    for (size_t i = 0; i < MEMBERS; i++) {
+        if (cluster->nodes[i].pid != 0) {
+            node_signal(&cluster->nodes[i], SIGKILL);
+        }
+    }
+    remove_tree(cluster->root, 4);
+    mem_free(cluster);
+    return 0;
+}
+
+static void
+start_all(struct cluster *cluster)
+{
+    for (size_t i = 0; i < MEMBERS; i++) {
+        if (cluster->nodes[i].pid == 0) {
+            node_start(&cluster->nodes[i]);
+        }
+    }
+}
+
+static void
+pause_ms(int ms)
+{
+    (void)poll(NULL, 0, ms); /* Between two looks at another process. */
+}
+
+static struct node_answer
+status_of(struct node *node)
+{
+    struct node_answer answer;
+    if (!node_ask(node, NODE_STATUS, 0, 0, ANSWER_MS, &answer)) {
+        fail_msg("node %u does not answer", node->id);
+    }
+    return answer;
+}
+
+/* The member that is ready to lead, once there is one. */
+static struct node *
+leader_of(struct cluster *cluster)
+{
+    int64_t until_us = clock_monotonic_us() + (int64_t)LEADER_MS * 1000;
+    while (clock_monotonic_us() < until_us) {
+        for (size_t i = 0; i < MEMBERS; i++) {
+            struct node *node = &cluster->nodes[i];
+            if (node->pid != 0 && status_of(node).consensus.ready) {
+                return node;
+            }
+        }
+        pause_ms(10);
+    }
+    fail_msg("no leader within %d ms", LEADER_MS);
+    return NULL;
+}
+
+static void
+propose(struct node *node, uint32_t count, uint32_t size)
+{
+    struct node_answer answer;
+    assert_true(node_ask(node, NODE_PROPOSE, count, size, 60000, &answer));
+    assert_int_equal(answer.status, QO_OK);
+    assert_int_equal(answer.committed, count);
+}
+
+/* All running members have executed `count` entries, the same ones. */
+static void
+expect_equal(struct cluster *cluster, uint64_t count)
+{
+    int64_t until_us = clock_monotonic_us() + 30000000;
+    struct node_answer first = {0}, answer = {0};
+    for (size_t i = 0; i < MEMBERS; i++) {
+        if (cluster->nodes[i].pid == 0) {
+            continue;
+        }
+        do {
+            answer = status_of(&cluster->nodes[i]);
+            pause_ms(5);
+        } while (answer.executed_count < count && clock_monotonic_us() < until_us);
+        assert_int_equal(answer.executed_count, count);
+        first = first.executed_count == 0 ? answer : first;
+        assert_int_equal(answer.hash, first.hash);
+        assert_int_equal(answer.executed_index, first.executed_index);
+    }
+}
+
+static void
+keeps_what_it_acknowledged_through_kills_and_restarts(void **state)
+{
+    struct cluster *cluster = *state;
+    start_all(cluster);
+    struct node *leader = leader_of(cluster);
+    propose(leader, 200, 100);
+    expect_equal(cluster, 200);
+    node_signal(leader, SIGKILL);
+    propose(leader_of(cluster), 200, 1000);
+    expect_equal(cluster, 400);
+    node_start(leader);
+    expect_equal(cluster, 400);
+    for (size_t i = 0; i < MEMBERS; i++) {
+        node_signal(&cluster->nodes[i], SIGKILL);
+    }
+    start_all(cluster);
+    (void)leader_of(cluster);
+    expect_equal(cluster, 400);
+    assert_int_equal(status_of(leader).consensus.members_count, MEMBERS);
+}
+
+static void
+names_the_leader_and_refuses_elsewhere(void **state)
+{
+    struct cluster *cluster = *state;
+    start_all(cluster);
+    struct node *leader = leader_of(cluster);
+    propose(leader, 1, 8);
+    expect_equal(cluster, 1);
+    for (size_t i = 0; i < MEMBERS; i++) {
+        struct node *node = &cluster->nodes[i];
+        struct node_answer answer = status_of(node);
+        assert_int_equal(answer.consensus.leader_id, leader->id);
+        assert_string_equal(answer.consensus.leader_address,
+                            answer.consensus.members[leader->id - 1].address);
+        if (node != leader) {
+            assert_true(node_ask(node, NODE_PROPOSE, 1, 8, ANSWER_MS, &answer));
+            assert_int_equal(answer.status, QO_NOT_LEADER);
+            assert_true(node_ask(node, NODE_READ, 0, 0, ANSWER_MS, &answer));
+            assert_int_equal(answer.status, QO_NOT_LEADER);
+        }
+    }
+}
+
+/* Mutant READ_WITHOUT_BARRIER must fail here. */
+static void
+reads_nothing_without_a_majority(void **state)
+{
+    struct cluster *cluster = *state;
+    struct node_answer answer;
+    start_all(cluster);
+    struct node *leader = leader_of(cluster);
+    propose(leader, 10, 64);
+    assert_true(node_ask(leader, NODE_READ, 0, 0, ANSWER_MS, &answer));
+    assert_int_equal(answer.status, QO_OK);
+    assert_true(answer.executed_count == 10 && answer.executed_index <= answer.index);
+    for (size_t i = 0; i < MEMBERS; i++) {
+        if (&cluster->nodes[i] != leader) {
+            node_signal(&cluster->nodes[i], SIGSTOP);
+        }
+    }
+    bool answered = node_ask(leader, NODE_READ, 0, 0, 3000, &answer);
+    for (size_t i = 0; i < MEMBERS; i++) {
+        if (&cluster->nodes[i] != leader) {
+            node_signal(&cluster->nodes[i], SIGCONT);
+        }
+    }
+    if (answered) {
+        assert_int_not_equal(answer.status, QO_OK);
+    }
+    propose(leader_of(cluster), 10, 64);
+    expect_equal(cluster, 20);
+}
+
+static void
+catches_up_over_bounded_messages(void **state)
+{
+    struct cluster *cluster = *state;
+    start_all(cluster);
+    struct node *leader = leader_of(cluster);
+    struct node *behind = &cluster->nodes[leader->id % MEMBERS];
+    node_signal(behind, SIGKILL);
+    propose(leader, 60, 1024 * 1024); /* Fifteen messages, four windows. */
+    node_start(behind);
+    expect_equal(cluster, 60);
+}
+
+/* The index at which the node's log now begins, and all it takes to have one. */
+static struct node_answer
+wait_for_snapshot(struct node *node)
+{
+    int64_t until_us = clock_monotonic_us() + 40000000;
+    struct node_answer answer = status_of(node);
+    while (answer.consensus.snapshot_index == 0 && clock_monotonic_us() < until_us) {
+        pause_ms(20);
+        answer = status_of(node);
+    }
+    assert_true(answer.consensus.snapshot_index > 0);
+    assert_true(answer.executed_index >= answer.consensus.snapshot_index);
+    return answer;
+}
+
+static void
+bounds_the_log_by_bytes_and_shows_who_needs_a_rebuild(void **state)
+{
+    struct cluster *cluster = *state;
+    for (size_t i = 0; i < MEMBERS; i++) {
+        cluster->nodes[i].log_bytes_max = 64 * 1024;
+    }
+    start_all(cluster);
+    struct node *leader = leader_of(cluster);
+    struct node *lost = &cluster->nodes[leader->id % MEMBERS];
+    node_signal(lost, SIGKILL);
+    for (int i = 0; i < 6; i++) { /* Over log_bytes_max each time. */
+        propose(leader, 100, 1024);
+        (void)wait_for_snapshot(leader);
+    }
+    struct node_answer answer = status_of(leader);
+    assert_true(answer.consensus.log_bytes < 600 * 1024);
+    /* Restarted from the checkpoint: what it held is not handed over again. */
+    struct node *other = &cluster->nodes[lost->id % MEMBERS];
+    (void)wait_for_snapshot(other);
+    node_signal(other, SIGKILL);
+    node_start(other);
+    expect_equal(cluster, 600);
+    node_start(lost);
+    bool shown = false;
+    int64_t until_us = clock_monotonic_us() + 20000000;
+    while (!shown && clock_monotonic_us() < until_us) {
+        answer = status_of(leader_of(cluster));
+        shown = answer.consensus.members[lost->id - 1].needs_rebuild;
+        pause_ms(20);
+    }
+    assert_true(shown);
+    assert_true(status_of(lost).executed_count < 600);
+    propose(leader_of(cluster), 1, 8); /* The others go on. */
+}
+
+static void
+waits_in_the_log_while_the_client_has_no_room(void **state)
+{
+    struct cluster *cluster = *state;
+    struct node_answer answer;
+    start_all(cluster);
+    struct node *leader = leader_of(cluster);
+    struct node *full = &cluster->nodes[leader->id % MEMBERS];
+    assert_true(node_ask(full, NODE_ROOM, 0, 0, ANSWER_MS, &answer));
+    propose(leader, 100, 512);
+    answer = status_of(leader);
+    uint64_t last = answer.consensus.last_index;
+    int64_t until_us = clock_monotonic_us() + 10000000;
+    do { /* It stores and acknowledges all the same. */
+        answer = status_of(leader);
+        pause_ms(10);
+    } while (answer.consensus.members[full->id - 1].match_index < last &&
+             clock_monotonic_us() < until_us);
+    assert_true(answer.consensus.members[full->id - 1].match_index >= last);
+    assert_int_equal(status_of(full).executed_count, 0);
+    assert_true(node_ask(full, NODE_ROOM, 1, 0, ANSWER_MS, &answer));
+    expect_equal(cluster, 100);
+}
+
+/* -- Directories
+ * ------------------------------------------------------------------------------------ */
+
+static void
+remove_inside(const struct node *node, const char *name)
+{
+    char path[300];
+    (void)snprintf(path, sizeof path, "%s/%s", node->directory, name);
+    remove_tree(path, 2);
+    (void)unlink(path);
+}
+
+static void
+flip_all(const struct node *node, const char *name)
+{
+    char path[300];
+    uint8_t bytes[2048];
+    (void)snprintf(path, sizeof path, "%s/%s", node->directory, name);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    ssize_t size = pread(fd, bytes, sizeof bytes, 0);
+    assert_true(size > 0);
+    for (ssize_t i = 0; i < size; i += 16) {
+        bytes[i + 8 < size ? i + 8 : i] ^= 1;
+    }
+    assert_int_equal(pwrite(fd, bytes, (size_t)size, 0), size);
+    (void)close(fd);
+}
+
+static void
+does_not_start_on_a_disk_that_lost_something(void **state)
+{
+    static const struct {
+        const char *removed, *flipped;
+        uint64_t claims;
+        int exit_status;
+    } cases[] = {
+        {"identity", NULL, 0, FATAL_DIRECTORY}, {"ballot", NULL, 0, FATAL_DIRECTORY},
+        {"boot", NULL, 0, FATAL_CORRUPT},       {NULL, "identity", 0, FATAL_CORRUPT},
+        {NULL, "ballot", 0, FATAL_CORRUPT},     {NULL, "boot", 0, FATAL_CORRUPT},
+        {NULL, NULL, 1000, FATAL_CORRUPT},      {NULL, NULL, 2, FATAL_CORRUPT},
+        {"log/metadata1", NULL, 0, 0},
+    };
+    struct cluster *cluster = *state;
+    struct node_answer answer;
+    start_all(cluster);
+    propose(leader_of(cluster), 20, 100);
+    expect_equal(cluster, 20);
+    struct node *node = &cluster->nodes[0];
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0] - 1; i++) {
+        char saved[300], copy[300];
+        const char *name = cases[i].removed != NULL ? cases[i].removed : cases[i].flipped;
+        uint8_t bytes[8192];
+        ssize_t size = 0;
+        if (node->pid != 0) {
+            node_signal(node, SIGKILL);
+        }
+        (void)snprintf(saved, sizeof saved, "%s/%s", node->directory, name != NULL ? name : ".");
+        (void)snprintf(copy, sizeof copy, "%s", saved);
+        int fd = name != NULL ? open(copy, O_RDONLY | O_CLOEXEC) : -1;
+        if (fd >= 0) {
+            size = read(fd, bytes, sizeof bytes);
+            (void)close(fd);
+        }
+        if (cases[i].removed != NULL) {
+            remove_inside(node, cases[i].removed);
+        } else if (cases[i].flipped != NULL) {
+            flip_all(node, cases[i].flipped);
+        }
+        node->claim_applied = cases[i].claims;
+        node_start(node);
+        int status = node_wait(node);
+        if (status != cases[i].exit_status) {
+            fail_msg("case %zu: exit status %d, not %d", i, status, cases[i].exit_status);
+        }
+        if (size > 0) {
+            fd = open(saved, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+            assert_int_equal(write(fd, bytes, (size_t)size), size);
+            (void)close(fd);
+        }
+    }
+    node->claim_applied = 0;
+    node_start(node); /* All is there again. */
+    expect_equal(cluster, 20);
+    assert_true(node_ask(node, NODE_STATUS, 0, 0, ANSWER_MS, &answer));
+}
+
+static void
+does_not_start_on_an_emptied_log(void **state)
+{
+    struct cluster *cluster = *state;
+    char path[300];
+    start_all(cluster);
+    propose(leader_of(cluster), 20, 100);
+    struct node *node = &cluster->nodes[0];
+    node_signal(node, SIGKILL);
+    (void)snprintf(path, sizeof path, "%s/log", node->directory);
+    remove_tree(path, 2);
+    assert_int_equal(mkdir(path, 0700), 0);
+    node_start(node);
+    assert_int_equal(node_wait(node), FATAL_DIRECTORY);
+    propose(leader_of(cluster), 20, 100); /* The others go on. */
+}
+
+static void
+is_born_only_once(void **state)
+{
+    struct cluster *cluster = *state;
+    struct consensus_identity identity = {
+        .cluster_id = "test", .node_id = 1, .shards = 16, .epoch = 1, .members_count = 1};
+    char text[CONSENSUS_TEXT_MAX] = "", path[300];
+    identity.members[0].id = 1;
+    (void)snprintf(identity.members[0].address, sizeof identity.members[0].address, "a:1");
+    assert_false(consensus_init_directory(cluster->nodes[0].directory, &identity, text));
+    assert_non_null(strstr(text, "only once"));
+    (void)snprintf(path, sizeof path, "%s/fresh", cluster->root);
+    identity.node_id = 2;
+    assert_false(consensus_init_directory(path, &identity, text));
+    identity.node_id = 1;
+    identity.cluster_id[0] = 'T';
+    assert_false(consensus_init_directory(path, &identity, text));
+    assert_int_not_equal(access(path, F_OK), 0);
+    identity.cluster_id[0] = 't';
+    assert_int_equal(mkdir(path, 0700), 0); /* Empty is as good as absent. */
+    assert_true(consensus_init_directory(path, &identity, text));
+    assert_false(consensus_init_directory(path, &identity, text));
+}
+
+static void
+is_opened_by_one_process_at_a_time(void **state)
+{
+    struct cluster *cluster = *state;
+    node_start(&cluster->nodes[0]);
+    (void)status_of(&cluster->nodes[0]);
+    struct node second = cluster->nodes[0];
+    second.pid = 0;
+    node_start(&second);
+    assert_int_equal(node_wait(&second), FATAL_DIRECTORY);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(keeps_what_it_acknowledged_through_kills_and_restarts,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(names_the_leader_and_refuses_elsewhere, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(reads_nothing_without_a_majority, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(catches_up_over_bounded_messages, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(bounds_the_log_by_bytes_and_shows_who_needs_a_rebuild,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(waits_in_the_log_while_the_client_has_no_room, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(does_not_start_on_a_disk_that_lost_something, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(does_not_start_on_an_emptied_log, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(is_born_only_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(is_opened_by_one_process_at_a_time, set_up, tear_down),
+    };
+    return cmocka_run_group_tests_name("consensus/cluster", tests, NULL, NULL);
+}

@@ -26,11 +26,13 @@ deliver_committed(struct consensus *consensus)
             qo_fatal(FATAL_RAFT, "entry %llu left the log before it was handed over",
                      (unsigned long long)index);
         }
-        if (entry->type == RAFT_COMMAND && index > consensus->applied_index) {
-            room = client->room(client->context, entry->buf.len);
+        if (index > consensus->applied_index) {
+            struct bytes bytes = entry->type == RAFT_COMMAND
+                                     ? bytes_make(entry->buf.base, entry->buf.len)
+                                     : BYTES_NONE;
+            room = client->room(client->context, bytes.size);
             if (room) {
-                client->deliver(client->context, index, entry->term,
-                                bytes_make(entry->buf.base, entry->buf.len));
+                client->deliver(client->context, index, entry->term, bytes);
             }
         }
         consensus->delivered_index += room ? 1 : 0;

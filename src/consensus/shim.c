@@ -417,11 +417,31 @@ chance(struct raft_io *io, int min, int max)
     return shim->below->random(shim->below, min, max);
 }
 
+/* Snapshots only; what it must wait for, hooks.settled knows. */
 static int
 async_work(struct raft_io *io, struct raft_io_async_work *request, raft_io_async_work_cb callback)
 {
     struct shim *shim = shim_of(io);
-    return shim->below->async_work(shim->below, request, callback);
+    QO_PRE(shim->work == NULL);
+    shim->work = request;
+    shim->work_done = callback;
+    return 0;
+}
+
+void
+shim_begin_work(struct shim *shim)
+{
+    struct raft_io_async_work *request = shim->work;
+    if (request == NULL) {
+        return;
+    }
+    shim->work = NULL;
+    shim_enter(shim);
+    int status = shim->below->async_work(shim->below, request, shim->work_done);
+    if (status != 0) {
+        shim->work_done(request, status);
+    }
+    shim_leave(shim);
 }
 
 void

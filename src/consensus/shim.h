@@ -112,6 +112,10 @@ struct shim {
         uint64_t waited_ms;
     } put;
 
+    /* The checkpoint that libraft asked for, until shim_begin_work(). NULL: none. */
+    struct raft_io_async_work *work;
+    raft_io_async_work_cb work_done;
+
     struct shim_send *failed_first, *failed_last; /* S-9: callbacks that were put off. */
     bool install_refused; /* A snapshot was offered to this node and dropped. */
     struct shim_peer peers[QO_MEMBERS_MAX];
@@ -127,6 +131,9 @@ void shim_leave(struct shim *shim);
 
 /* As after an event. For the end of raft_start(), where a cluster of one already leads. */
 void shim_settle(struct shim *shim);
+
+/* Lets the work begin that libraft gave to async_work(), if there is any. Outside libraft. */
+void shim_begin_work(struct shim *shim);
 
 /* Leads, and the first entry of its own term is committed and applied. */
 bool shim_ready(const struct shim *shim);

@@ -84,7 +84,7 @@ trailing_of(const struct consensus *consensus, uint64_t index)
     return count > 0 ? count : 1; /* 0 would mean: replace the whole log. */
 }
 
-/* Only notes the index, which is what was handed over and not yet executed. */
+/* Only notes the index: what libraft has applied, which is neither handed over nor executed yet. */
 static int
 snapshot(struct raft_fsm *fsm, struct raft_buffer *buffers[], unsigned *count)
 {
@@ -92,6 +92,7 @@ snapshot(struct raft_fsm *fsm, struct raft_buffer *buffers[], unsigned *count)
     struct raft *raft = &consensus->raft;
     raft_set_snapshot_threshold(raft, UINT_MAX);
     consensus->snapshots.index = raft->last_applied;
+    consensus->snapshots.term = peek_term(raft, raft->last_applied);
     raft_set_snapshot_trailing(raft, trailing_of(consensus, raft->last_applied));
     *buffers = NULL;
     *count = 0;
@@ -105,9 +106,10 @@ checkpoint_work(struct raft_fsm *fsm, struct raft_buffer *buffers[], unsigned *c
     const struct consensus *consensus = fsm->data;
     const struct consensus_client *client = &consensus->client;
     uint64_t index = consensus->snapshots.index; /* Fixed until this is done. */
+    uint64_t term = consensus->snapshots.term;
     uint64_t applied = 0;
     struct buf manifest = {0};
-    if (!client->checkpoint(client->context, index, &manifest, &applied)) {
+    if (!client->checkpoint(client->context, index, term, &manifest, &applied)) {
         buf_free(&manifest);
         return RAFT_IOERR;
     }
@@ -178,6 +180,9 @@ snapshots_consider(struct consensus *consensus)
     }
     bool enough =
         snapshots->bytes >= snapshots->bytes_max || snapshots->entries >= QO_LOG_ENTRIES_MAX;
+    if (snapshots->index != 0 && consensus->delivered_index >= snapshots->index) {
+        shim_begin_work(&consensus->shim);
+    }
     if (enough && snapshots->index == 0 &&
         consensus->below->time(consensus->below) >= snapshots->retry_ms) {
         raft_set_snapshot_threshold(&consensus->raft, 1); /* At the next entry applied. */

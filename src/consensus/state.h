@@ -42,7 +42,7 @@ struct snapshots {
     uint64_t bytes_max;
     uint64_t counted_index;  /* Up to here entries are counted below. */
     uint64_t bytes, entries; /* Behind the last snapshot. */
-    uint64_t index;          /* Of the one under way; 0: none. */
+    uint64_t index, term;    /* Of the one under way; 0: none. */
     raft_time retry_ms;      /* None before this. */
 };
 

@@ -13,8 +13,8 @@
  *   read point  an index such that a reader whose state has executed everything handed over before
  *               the callback sees everything acknowledged before it asked.
  *
- * Order     deliver() sees each index at most once and in rising order; gaps are normal (barriers
- *           and configurations are entries too).
+ * Order     deliver() sees each index once and in rising order, without gaps but for the first
+ *           configuration.
  * Thread    the loop that was given, for every function and every callback, except `checkpoint`
  *           (a thread of libuv's pool) and consensus_prepare_process() (before there are threads).
  * Memory    all of it is this module's; entries that it hands over are borrowed.
@@ -80,8 +80,8 @@ bool consensus_init_directory(const char *directory, const struct consensus_iden
 
 /*
  * Once per process, first thing in main(): libuv's pool gets at least 8 threads and starts with all
- * signals blocked (an interrupted posix_fallocate() would be a failed disk), SIGPIPE is ignored, and
- * libraft's memory comes zeroed from mem_alloc(). Calling it again does nothing.
+ * signals blocked (an interrupted posix_fallocate() would be a failed disk), SIGPIPE is ignored,
+ * and libraft's memory comes zeroed from mem_alloc(). Calling it again does nothing.
  */
 void consensus_prepare_process(void);
 
@@ -95,14 +95,16 @@ struct consensus_client {
      * and by consensus_resume(). */
     bool (*room)(void *context, size_t size);
     /* A committed entry, above the applied index given to consensus_start(). Borrowed until return:
-     * copy it. May neither block nor fail. */
+     * copy it. May neither block nor fail. BYTES_NONE: an entry of the log's own (a barrier, a
+     * configuration), with nothing to execute; the applied index may move over it. */
     void (*deliver)(void *context, uint64_t index, uint64_t term, struct bytes entry);
     /* Ready in `term`, or no longer (then also with the term in which it was). */
     void (*leadership)(void *context, bool ready, uint64_t term);
-    /* On a pool thread: waits until everything up to `index` is executed, makes that state durable,
-     * and gives a manifest of at most QO_MANIFEST_BYTES_MAX that names it, and the applied index
-     * read out of it: never below `index`. False: not possible now; it is tried again later. */
-    bool (*checkpoint)(void *context, uint64_t index, struct buf *manifest_out,
+    /* On a pool thread, after everything up to `index` was delivered: waits until that is executed,
+     * makes the state durable, and gives a manifest of at most QO_MANIFEST_BYTES_MAX that names it,
+     * and the applied index read out of it: never below `index`, whose entry has `term` and may be
+     * the log's own, which is never delivered. False: not possible now; it is tried again later. */
+    bool (*checkpoint)(void *context, uint64_t index, uint64_t term, struct buf *manifest_out,
                        uint64_t *applied_out);
     /* Inside consensus_start(): the manifest of the snapshot that the log begins with, whose index
      * is `index`. What it names must hold at least that; if not, end the process. */

@@ -1,0 +1,150 @@
+#!/usr/bin/python3
+"""
+Goal: a timer fires exactly once, never early, also over a failover; one whose order moved on or
+left and came back does not fire at its old time.
+Method: orders with a timeout of seconds, set before the leader is killed or all nodes restart.
+"""
+
+import time
+
+import quorder
+from quorder import scale
+
+WAITING = """
+machine: waiting
+version: 1
+initial: OPEN
+states:
+  OPEN:    {timeout: {after: 4s, event: expire}}
+  TAKEN:   {}
+  EXPIRED: {final: true}
+  DONE:    {final: true}
+events:
+  expire: {from: OPEN, to: EXPIRED}
+  look:   {from: OPEN}
+  extend: {from: OPEN, restart: true}
+  take:   {from: OPEN, to: TAKEN}
+  give:   {from: TAKEN, to: OPEN}
+  done:   {from: [OPEN, TAKEN], to: DONE}
+"""
+AFTER = 4_000_000
+LATE = 5_000_000  # "Normally within a second"; a failover and a loaded machine stand between.
+
+
+class Timers(quorder.Test):
+    machines = (WAITING,)
+
+    def create(self, prefix, count):
+        call = self.cluster.connect(self.cluster.leader()).call
+        return {r["id"]: r["at"] + AFTER for r in (
+            call("order.create", id=f"{prefix}-{i}", machine="waiting") for i in range(count))}
+
+    def final_histories(self, orders, within=40.0):
+        """Histories once every order has an end, read on each node."""
+        client = self.cluster.client(self.rng)
+
+        def ended():
+            return all(client.call("order.get", id=o)["final"] for o in orders)
+
+        quorder.eventually(ended, within, "an end of all orders")
+        client.close()
+        quorder.pause(1.5)  # A second firing, if there is one, has its chance.
+        self.cluster.digests()
+        told = [{o: self.cluster.history(n, o) for o in orders} for n in self.cluster.all()]
+        self.assertEqual(told[0], told[1])
+        self.assertEqual(told[0], told[2])
+        return told[0]
+
+    def check_fired(self, history, deadline):
+        fired = [e for e in history if e["actor"] == "timer"]
+        self.assertEqual(len(fired), 1, history)
+        event = fired[0]
+        self.assertEqual((event["event"], event["to"]), ("expire", "EXPIRED"))
+        self.assertEqual((event["request_id"], event["reason"]), (None, None))
+        self.assertGreaterEqual(event["at"], deadline, "early")
+        self.assertLess(event["at"], deadline + LATE, "late")
+        self.assertEqual(history[-1], event)
+
+    def test_fires_once_after_a_failover(self):
+        orders = self.create("failover", 50)
+        leader = self.cluster.leader()
+        self.cluster.kill(leader)
+        self.cluster.leader(self.cluster.others(leader))
+        self.cluster.restart(leader)
+        for order, history in self.final_histories(orders).items():
+            self.check_fired(history, orders[order])
+
+    def test_fires_once_while_the_leader_dies(self):
+        """The leader is killed when the deadlines are just being reached."""
+        orders = self.create("dying", 200)
+        for _ in range(scale(1, 2, 4)):
+            quorder.pause(max(0.0, min(orders.values()) / 1e6 - time.time() + 0.05))
+            leader = self.cluster.leader()
+            self.cluster.kill(leader)
+            self.cluster.restart(leader)
+            self.cluster.leader()
+        for order, history in self.final_histories(orders).items():
+            self.check_fired(history, orders[order])
+
+    def test_fires_after_a_restart_of_all(self):
+        orders = self.create("restart", 20)
+        self.cluster.stop()
+        quorder.pause(max(0.0, max(orders.values()) / 1e6 - time.time()))
+        self.cluster.start()
+        for order, history in self.final_histories(orders).items():
+            events = [e["event"] for e in history]
+            self.assertEqual(events, ["create", "expire"])
+            self.assertTrue(orders[order] <= history[1]["at"] < orders[order] + 30_000_000)
+
+    def test_does_not_fire_when_the_order_moved_on(self):
+        moved = list(self.create("moved", 20))
+        back = list(self.create("back", 20))
+        looked = self.create("looked", 5)
+        call = self.cluster.connect(self.cluster.leader()).call
+        deadlines = {}
+        for order in moved:
+            call("order.transition", id=order, event="take")
+        quorder.pause(1.0)  # So that the second stay ends a second after the first would have.
+        for order in back:
+            call("order.transition", id=order, event="take")
+            deadlines[order] = call("order.transition", id=order, event="give")["at"] + AFTER
+        for order in looked:
+            call("order.transition", id=order, event="look")  # Staying changes no deadline.
+        extended = list(self.create("extended", 1))[0]
+        quorder.pause(1.0)
+        deadlines[extended] = call("order.transition", id=extended, event="extend")["at"] + AFTER
+        for order, deadline in deadlines.items():
+            self.assertEqual(call("order.get", id=order)["deadline"],
+                             {"at": deadline, "event": "expire"})
+        histories = self.final_histories([*back, *looked, extended])
+        for order in [*back, extended]:
+            self.check_fired(histories[order], deadlines[order])
+        for order in looked:
+            self.check_fired(histories[order], looked[order])
+        for order in moved:
+            events = [e["event"] for e in self.cluster.history(1, order)]
+            self.assertEqual(events, ["create", "take"])
+            self.assertIsNone(call("order.get", id=order)["deadline"])
+
+    def test_races_with_a_command_at_the_deadline(self):
+        """`done` is sent just when the timer is due: one of the two happens, never both."""
+        orders = self.create("race", scale(20, 100, 400))
+        connection = self.cluster.connect(self.cluster.leader())
+        outcomes = {"done": 0, "expire": 0}
+        for order, deadline in orders.items():
+            wait = deadline / 1e6 - time.time() + self.rng.random() * 0.2 - 0.05
+            if wait > 0:
+                quorder.pause(wait)
+            try:
+                connection.call("order.transition", id=order, event="done")
+            except quorder.Refused as refused:
+                self.assertEqual(refused.number, 202)
+        for history in self.final_histories(orders).values():
+            self.assertEqual(len(history), 2)
+            outcomes[history[1]["event"]] += 1
+        print(outcomes, flush=True)
+        connection.close()
+
+
+if __name__ == "__main__":
+    quorder.main()

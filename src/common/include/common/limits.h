@@ -86,16 +86,23 @@
 #define QO_TICK_MS 20u            /* Grain of time-outs, timers and heartbeats of the feed. */
 #define QO_RETRY_AFTER_MS 100u    /* What `overloaded` and `unavailable` advise. */
 #define QO_FEED_CHUNK_BYTES (256u * 1024) /* Events in one feed.events. */
-#define QO_FORWARDS_MAX (1u << 14) /* Requests forwarded and not yet answered, per link. */
+#define QO_FORWARDS_MAX (1u << 14)        /* Requests forwarded and not yet answered, per link. */
 #define QO_FORWARD_BYTES_MAX (16u * 1024 * 1024) /* Forwarded and not yet sent. */
-#define QO_FORWARD_RETRY_MS 100u   /* Between two tries to connect to the leader. */
-#define QO_TIMER_SCAN_MS 50u       /* Between two looks for deadlines that have come. */
-#define QO_CURSOR_MAX 20u          /* Bytes of a cursor's text. */
+#define QO_FORWARD_RETRY_MS 100u                 /* Between two tries to connect to the leader. */
+#define QO_TIMER_SCAN_MS 50u /* Between two looks for deadlines that have come. */
+#define QO_CURSOR_MAX 20u    /* Bytes of a cursor's text. */
 /* The sweeping of lists: src/store/sweep.h. Guessed: counters for 2^29 rows in 1 MiB; 4,096 blocks
  * are a minute's; a walk over all lists pays once it finds so many rows. */
 #define QO_SWEEP_COUNTERS_MAX (1u << 15)
 #define QO_SWEEP_BACKLOG_MAX 4096u
 #define QO_SWEEP_UNKNOWN_MAX (1u << 16)
+#define QO_PATH_MAX 4096u
+#define QO_DISK_RESERVE_MAX (1024ull * 1024 * 1024) /* Default: this or 5 % of the disk. */
+#define QO_DISK_LOOK_MS 500u
+#define QO_SWEEP_ROWS_MAX 20000u /* List rows that one sweep looks at. */
+#define QO_SWEEP_EVERY_MS 1000u
+#define QO_HEARTBEAT_MS_DEFAULT 50u /* Measured in research: stable under full load. */
+#define QO_ELECTION_MS_DEFAULT 500u
 #define QO_CONNECTIONS_MAX 4096u
 #define QO_CONNECTION_WRITE_BYTES_MAX (8u * 1024 * 1024) /* Then the socket is not read. */
 
@@ -121,6 +128,7 @@
 #define QO_CLIENT_LATE_MARGIN_MS 100u   /* Beyond a lost copy's time: clocks that run unlike. */
 #define QO_CLIENT_HELLO_BUSY_MS 1000u   /* How often a node is asked who leads, with calls ... */
 #define QO_CLIENT_HELLO_IDLE_MS 10000u  /* ... and without. */
+#define QO_CLIENT_HELLO_SEEK_MS 100u    /* ... and with calls while nobody is known to lead. */
 #define QO_CLIENT_SILENCE_MS 3000u      /* A hello unanswered so long, and nothing else: gone. */
 #define QO_CLIENT_SUSPECT_MS 1000u      /* How long a leader that failed us is not believed. */
 #define QO_CLIENT_RETRY_MS_MIN 20u      /* Back-off of a call: doubled to the maximum, jittered. */
@@ -131,8 +139,9 @@
 #define QO_CLIENT_REDIRECTS_MAX 2u /* not_leader followed at once so often in a row. */
 #define QO_CLIENT_FEED_CREDIT_DEFAULT 1000u
 #define QO_CLIENT_FEED_CREDIT_MAX 100000u
-#define QO_CLIENT_FEED_SILENCE_MS (3u * QO_FEED_HEARTBEAT_MS) /* Then the feed changes its node.   \
-                                                               */
+#define QO_CLIENT_FEED_SILENCE_MS                                                                  \
+    (3u * QO_FEED_HEARTBEAT_MS) /* Then the feed changes its node.                                 \
+                                 */
 
 static_assert(QO_TIMERS_PER_ENTRY_MAX * 4 <= QO_ENTRY_COMMANDS_MAX, "timers: a quarter of a batch");
 static_assert(QO_ENTRY_BYTES_MAX >= QO_ENTRY_BYTES_TARGET + QO_MESSAGE_MAX, "one message fits");

@@ -1,0 +1,15 @@
+/*
+ * address: host:port, a name or a literal, "[::1]:7401" for IPv6. Thread: any; may block on DNS.
+ */
+#ifndef SERVER_ADDRESS_H
+#define SERVER_ADDRESS_H
+
+#include <stdbool.h>
+#include <sys/socket.h>
+
+#define ADDRESS_WHY_MAX 256
+
+/* The first address that the name has. False: `why_out` (ADDRESS_WHY_MAX bytes) says why. */
+bool address_resolve(const char *address, struct sockaddr_storage *out, char *why_out);
+
+#endif

@@ -1,0 +1,47 @@
+/*
+ * config: the settings of a node: a small YAML file, or flags, which win over it.
+ *
+ *   data: /var/lib/quorder      the directory that `quorderd init` made
+ *   listen: 0.0.0.0:7401        default: this member's own address
+ *   log_level: info             debug, info, warn, error
+ *   disk_reserve: 1073741824    bytes; writes are refused below it
+ *   log_bytes: 268435456        of log between two snapshots
+ *   cache_bytes: 268435456      of hot records
+ *   memtable_bytes: 67108864
+ *   heartbeat_ms: 50
+ *   election_ms: 500
+ *
+ * Thread: main, before anything runs.
+ */
+#ifndef SERVER_CONFIG_H
+#define SERVER_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/log.h"
+#include "node.h"
+
+#define CONFIG_WHY_MAX 512u
+#define CONFIG_TEXT_MAX 4096u
+
+struct config {
+    struct node_options node; /* `directory` and `listen` point to the texts below, or are NULL. */
+    enum log_level log_level;
+    char data[CONFIG_TEXT_MAX], listen[CONFIG_TEXT_MAX];
+};
+
+/* The defaults of every setting. */
+void config_init(struct config *config);
+
+/* Sets one by its name, from a file or a flag. False: `why_out` (CONFIG_WHY_MAX bytes) says what is
+ * wrong with it. */
+bool config_set(struct config *config, const char *name, const char *value, char *why_out);
+
+/* Reads a file over what is set. False: `why_out` names file, line and column. */
+bool config_read(struct config *config, const char *path, char *why_out);
+
+/* Rules between settings. False: `why_out` says which is broken. */
+bool config_check(const struct config *config, char *why_out);
+
+#endif

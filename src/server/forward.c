@@ -1,0 +1,357 @@
+/* See forward.h. Thread: loop. */
+#include "forward.h"
+
+#include "common/assert.h"
+#include "common/limits.h"
+#include "common/log.h"
+#include "wire/cut.h"
+#include "wire/reader.h"
+#include "wire/request.h"
+#include "wire/response.h"
+
+enum link_state { LINK_CLOSED, LINK_RESOLVING, LINK_CONNECTING, LINK_OPEN, LINK_CLOSING };
+
+/* The connection to one member. */
+struct link {
+    struct node *node;
+    const struct consensus_member *member;
+    enum link_state state;
+    int64_t retry_us; /* Not before. */
+    uv_tcp_t socket;
+    uv_connect_t connect;
+    uv_getaddrinfo_t resolve;
+    struct buf out; /* To be sent: at the end of this turn, or once connected. */
+    uint64_t unsent;
+    struct buf in;
+    struct wire_cutter cutter;
+
+    /* Requests under way; the place is their id on this link. */
+    struct request **slots; /* QO_FORWARDS_MAX; allocated at first use. */
+    uint32_t *free;         /* Places that are free, as a stack. */
+    uint32_t free_count;
+};
+
+struct forward {
+    struct link links[QO_MEMBERS_MAX]; /* In the order of the identity's members. */
+    struct log_limit broken_log;
+};
+
+enum { READ_BYTES_MIN = 64 * 1024 };
+
+struct forward *
+forward_open(struct node *node)
+{
+    struct forward *forward = mem_zalloc(sizeof *forward);
+    for (uint32_t i = 0; i < node->identity->members_count; i++) {
+        forward->links[i].node = node;
+        forward->links[i].member = &node->identity->members[i];
+    }
+    return forward;
+}
+
+/* -- The end of a link --------------------------------------------------------------------------*/
+
+/* `sent`: what is under way may have arrived. */
+static void
+fail_all(struct link *link, bool sent)
+{
+    for (uint32_t place = 0; link->slots != NULL && place < QO_FORWARDS_MAX; place++) {
+        struct request *request = link->slots[place];
+        if (request == NULL) {
+            continue;
+        }
+        link->slots[place] = NULL;
+        link->free[link->free_count++] = place;
+        if (sent && request->write) {
+            request_fail_plain(link->node, request, QO_UNKNOWN_OUTCOME, 0);
+        } else {
+            request_fail_plain(link->node, request, QO_UNAVAILABLE, QO_RETRY_AFTER_MS);
+        }
+        request_release(link->node, request);
+    }
+}
+
+static void
+closed(uv_handle_t *handle)
+{
+    struct link *link = handle->data;
+    link->state = LINK_CLOSED;
+    link->unsent = 0;
+}
+
+static void
+broke(struct link *link, const char *why)
+{
+    bool sent = link->state == LINK_OPEN;
+    log_limited(&link->node->forward->broken_log, LOG_WARN, "link_broken", "member=%u why=\"%s\"",
+                link->member->id, why);
+    link->retry_us = node_now_us(link->node) + (int64_t)QO_FORWARD_RETRY_MS * 1000;
+    buf_clear(&link->out);
+    buf_clear(&link->in);
+    link->cutter = (struct wire_cutter){.size_max = QO_PEER_MESSAGE_MAX};
+    fail_all(link, sent);
+    if (link->state == LINK_RESOLVING) {
+        link->state = LINK_CLOSED;
+    } else if (link->state != LINK_CLOSING) {
+        link->state = LINK_CLOSING;
+        uv_close((uv_handle_t *)&link->socket, closed);
+    }
+}
+
+/* -- Answers ------------------------------------------------------------------------------------*/
+
+/* False: this is not what a node answers. */
+static bool
+take_answer(struct link *link, struct bytes message)
+{
+    struct wire_answer answer;
+    if (!wire_decode_answer(message, &answer) || answer.kind == WIRE_ANSWER_NOTIFICATION) {
+        return false;
+    }
+    if (answer.msgid == QO_FORWARDS_MAX) {
+        return answer.kind == WIRE_ANSWER_RESULT; /* Of peer.hello. */
+    }
+    if (answer.msgid > QO_FORWARDS_MAX || link->slots[answer.msgid] == NULL) {
+        return false;
+    }
+    struct request *request = link->slots[answer.msgid];
+    link->slots[answer.msgid] = NULL;
+    link->free[link->free_count++] = answer.msgid;
+    struct wire_reader reader = wire_reader_of(answer.body);
+    struct wire_token token;
+    if (answer.kind == WIRE_ANSWER_RESULT && wire_next(&reader, &token) && token.kind == WIRE_BIN) {
+        request_answer(link->node, request, token.bytes);
+    } else {
+        request_fail_plain(link->node, request,
+                           request->write ? QO_UNKNOWN_OUTCOME : QO_UNAVAILABLE, 0);
+    }
+    request_release(link->node, request);
+    return true;
+}
+
+static void
+give_room(uv_handle_t *handle, size_t suggested, uv_buf_t *room_out)
+{
+    struct link *link = handle->data;
+    (void)suggested;
+    uint8_t *at = buf_reserve(&link->in, READ_BYTES_MIN);
+    *room_out = uv_buf_init((char *)at, (unsigned)(link->in.capacity - link->in.size));
+}
+
+static void
+was_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *room)
+{
+    struct link *link = stream->data;
+    (void)room;
+    if (link->state != LINK_OPEN) {
+        return;
+    }
+    if (size < 0) {
+        broke(link, uv_strerror((int)size));
+        return;
+    }
+    link->in.size += (size_t)size;
+    size_t taken = 0, message_size;
+    while (taken < link->in.size) {
+        struct bytes rest = bytes_make(link->in.data + taken, link->in.size - taken);
+        enum wire_cut cut = wire_cut(&link->cutter, rest, &message_size);
+        if (cut == WIRE_CUT_NEED_MORE) {
+            break;
+        }
+        if (cut != WIRE_CUT_MESSAGE || !take_answer(link, bytes_make(rest.data, message_size))) {
+            broke(link, "an answer that is none");
+            return;
+        }
+        taken += message_size;
+    }
+    link->in.size -= taken;
+    if (link->in.size > 0 && taken > 0) {
+        memmove(link->in.data, link->in.data + taken, link->in.size);
+    }
+}
+
+/* -- Connecting ---------------------------------------------------------------------------------*/
+
+static void
+connected(uv_connect_t *connect, int status)
+{
+    struct link *link = connect->data;
+    if (link->state != LINK_CONNECTING) {
+        return;
+    }
+    if (status != 0) {
+        broke(link, uv_strerror(status));
+        return;
+    }
+    uv_tcp_nodelay(&link->socket, 1);
+    uv_tcp_keepalive(&link->socket, 1, 60);
+    if (uv_read_start((uv_stream_t *)&link->socket, give_room, was_read) != 0) {
+        broke(link, "cannot read");
+        return;
+    }
+    link->state = LINK_OPEN;
+}
+
+static void
+resolved(uv_getaddrinfo_t *resolve, int status, struct addrinfo *found)
+{
+    struct link *link = resolve->data;
+    if (status != 0) {
+        broke(link, uv_strerror(status));
+        return;
+    }
+    uv_tcp_init(&link->node->loop, &link->socket);
+    link->socket.data = link;
+    link->connect.data = link;
+    link->state = LINK_CONNECTING;
+    status = uv_tcp_connect(&link->connect, &link->socket, found->ai_addr, connected);
+    uv_freeaddrinfo(found);
+    if (status != 0) {
+        broke(link, uv_strerror(status));
+    }
+}
+
+static void
+open_link(struct link *link)
+{
+    char host[QO_ADDRESS_MAX + 1];
+    const char *colon = strrchr(link->member->address, ':');
+    QO_ASSERT(colon != NULL); /* Checked when the directory was made. */
+    const char *begin = link->member->address;
+    size_t size = (size_t)(colon - begin);
+    if (size >= 2 && begin[0] == '[') {
+        begin++;
+        size -= 2;
+    }
+    memcpy(host, begin, size);
+    host[size] = '\0';
+    if (link->slots == NULL) {
+        link->slots = mem_zalloc(sizeof(struct request *) * QO_FORWARDS_MAX);
+        link->free = mem_alloc(sizeof *link->free * QO_FORWARDS_MAX);
+        for (uint32_t place = QO_FORWARDS_MAX; place > 0; place--) {
+            link->free[link->free_count++] = place - 1;
+        }
+    }
+    link->cutter = (struct wire_cutter){.size_max = QO_PEER_MESSAGE_MAX};
+    const struct wire_request hello = {
+        .method = WIRE_PEER_HELLO,
+        .msgid = QO_FORWARDS_MAX,
+        .cluster_id = bytes_text(link->node->identity->cluster_id),
+        .node_id = link->node->identity->node_id,
+    };
+    wire_encode_request(&link->out, &hello);
+    link->state = LINK_RESOLVING;
+    link->resolve.data = link;
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    int failed =
+        uv_getaddrinfo(&link->node->loop, &link->resolve, resolved, host, colon + 1, &hints);
+    if (failed != 0) {
+        broke(link, uv_strerror(failed));
+    }
+}
+
+/* -- Sending ------------------------------------------------------------------------------------*/
+
+static struct link *
+find_link(struct node *node, uint32_t member_id)
+{
+    for (uint32_t i = 0; i < node->identity->members_count; i++) {
+        if (node->identity->members[i].id == member_id) {
+            return &node->forward->links[i];
+        }
+    }
+    return NULL;
+}
+
+static void
+refuse(struct node *node, struct request *request, enum qo_error error)
+{
+    request_fail_plain(node, request, error, QO_RETRY_AFTER_MS);
+    request_release(node, request);
+}
+
+void
+forward_request(struct node *node, struct request *request, struct bytes message,
+                uint32_t leader_id)
+{
+    struct link *link = find_link(node, leader_id);
+    int64_t now_us = node_now_us(node);
+    int64_t left_ms = (request->deadline_us - now_us) / 1000;
+    if (link == NULL || link->state == LINK_CLOSING ||
+        (link->state == LINK_CLOSED && now_us < link->retry_us)) {
+        refuse(node, request, QO_UNAVAILABLE);
+        return;
+    }
+    if (left_ms < 1) {
+        refuse(node, request, QO_TIMEOUT);
+        return;
+    }
+    if (link->state == LINK_CLOSED) {
+        open_link(link);
+        if (link->state == LINK_CLOSED) {
+            refuse(node, request, QO_UNAVAILABLE);
+            return;
+        }
+    }
+    if (link->free_count == 0 || link->unsent + link->out.size > QO_FORWARD_BYTES_MAX) {
+        refuse(node, request, QO_OVERLOADED);
+        return;
+    }
+    uint32_t place = link->free[--link->free_count];
+    QO_ASSERT(link->slots[place] == NULL);
+    link->slots[place] = request;
+    request->stage = REQUEST_FORWARDED;
+    const struct wire_request forward = {
+        .method = WIRE_PEER_FORWARD,
+        .msgid = place,
+        .node_id = node->identity->node_id,
+        .deadline_left_ms = (uint32_t)left_ms,
+        .message = message,
+    };
+    wire_encode_request(&link->out, &forward);
+}
+
+struct link_write {
+    uv_write_t uv;
+    struct link *link;
+    struct buf buf;
+};
+
+static void
+written(uv_write_t *uv, int status)
+{
+    struct link_write *write = uv->data;
+    struct link *link = write->link;
+    if (link->state == LINK_OPEN) {
+        link->unsent -= write->buf.size;
+    }
+    buf_free(&write->buf);
+    mem_free(write);
+    if (status != 0 && link->state == LINK_OPEN) {
+        broke(link, uv_strerror(status));
+    }
+}
+
+void
+forward_flush(struct node *node)
+{
+    for (uint32_t i = 0; i < node->identity->members_count; i++) {
+        struct link *link = &node->forward->links[i];
+        if (link->state != LINK_OPEN || link->out.size == 0) {
+            continue;
+        }
+        struct link_write *write = mem_zalloc(sizeof *write);
+        write->link = link;
+        write->uv.data = write;
+        write->buf = link->out;
+        link->out = (struct buf){0};
+        link->unsent += write->buf.size;
+        uv_buf_t piece = uv_buf_init((char *)write->buf.data, (unsigned)write->buf.size);
+        int failed = uv_write(&write->uv, (uv_stream_t *)&link->socket, &piece, 1, written);
+        if (failed != 0) {
+            buf_free(&write->buf);
+            mem_free(write);
+            broke(link, uv_strerror(failed));
+        }
+    }
+}

@@ -1,0 +1,30 @@
+/*
+ * forward: requests that only the leader may answer, handed on to it, and its answers handed back.
+ *
+ * One connection to each member that is or was leader, opened when it is first needed; the client's
+ * message travels whole inside a peer.forward under an id of ours, with what is left of its time. A
+ * request is forwarded at most once, and never again: a link that breaks after sending leaves a
+ * write `unknown_outcome` and a read `unavailable`. Requests leave in the order in which they were
+ * read.
+ *
+ * Bounds: QO_FORWARDS_MAX requests under way per link, QO_FORWARD_BYTES_MAX unsent; over them
+ * `overloaded`. After a failed connect the next try waits QO_FORWARD_RETRY_MS.
+ *
+ * Thread: loop.
+ */
+#ifndef SERVER_FORWARD_H
+#define SERVER_FORWARD_H
+
+#include "node.h"
+#include "request.h"
+
+struct forward *forward_open(struct node *node);
+
+/* Takes `request`; `message` is the client's, copied. The leader is another member, `leader_id`. */
+void forward_request(struct node *node, struct request *request, struct bytes message,
+                     uint32_t leader_id);
+
+/* Sends what was forwarded in this turn. */
+void forward_flush(struct node *node);
+
+#endif

@@ -1,0 +1,56 @@
+/*
+ * session: a connection of a client, or of another node that forwards to us.
+ *
+ * Reads bytes, cuts messages, hands requests to methods.c, and writes answers, corked: one write(2)
+ * per session and turn of the loop. It never trusts what it reads and never blocks.
+ *
+ * Bounds: QO_CONNECTIONS_MAX sessions; QO_OUTSTANDING_MAX requests of a client under way, then the
+ * socket is not read; QO_CONNECTION_WRITE_BYTES_MAX unsent, likewise; half a message is given
+ * QO_HALF_MESSAGE_IDLE_MS without a byte and QO_HALF_MESSAGE_TOTAL_MS in all.
+ *
+ * End of a session: after a message that is none, what was read before is answered, then the
+ * refusal, then writing is shut down and reading drained for QO_CLOSE_DRAIN_MS, so that the answer
+ * arrives. After the other side's end of stream, what is under way is answered, then it is closed.
+ *
+ * Thread: loop.
+ */
+#ifndef SERVER_SESSION_H
+#define SERVER_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/bytes.h"
+#include "request.h"
+
+struct sessions;
+struct subscription;
+
+struct sessions *sessions_open(struct node *node);
+
+/* Listens on `address` (host:port, a name or a literal; "[::1]:7401"). Fatal if it cannot. */
+void sessions_listen(struct node *node, const char *address);
+
+/* True while the connection is there and was not reset. */
+bool session_alive(struct node *node, struct session_ref session);
+
+/* The buffer of what is to be sent, or NULL if the session is gone. What is appended leaves with
+ * the end of this turn of the loop. */
+struct buf *session_out(struct node *node, struct session_ref session);
+/* More than its bound waits to be sent: feeds wait. */
+bool session_full(struct node *node, struct session_ref session);
+
+/* A request of this session was answered: its msgid is free again. */
+void session_answered(struct node *node, struct session_ref session, uint32_t msgid);
+
+/* The subscriptions of a session: the head of a list that feeds.c keeps. NULL if it is gone. */
+struct subscription **session_subscriptions(struct node *node, struct session_ref session,
+                                            uint32_t **count_out);
+
+/* Sends what was appended in this turn; called at the end of each. */
+void sessions_flush(struct node *node);
+/* Closes what waited too long for the rest of a message or for its end; every tick. */
+void sessions_expire(struct node *node, int64_t now_us);
+uint32_t sessions_count(const struct sessions *sessions);
+
+#endif

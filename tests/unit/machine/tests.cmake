@@ -1,3 +1,5 @@
+qo_unit_test(machine/canonical)
 qo_unit_test(machine/decide)
+qo_unit_test(machine/graph)
 qo_unit_test(machine/refuse)
 qo_unit_test(machine/walk)

@@ -102,8 +102,7 @@ failure_index_field(void)
     return ALL(index_field);
 }
 
-/* -- Encoding -----------------------------------------------------------------------------------
- */
+/* -- Encoding -- */
 
 void
 wire_put_failure(struct buf *buf, const struct wire_failure *failure, uint32_t allowed_max)
@@ -137,8 +136,7 @@ wire_put_failure(struct buf *buf, const struct wire_failure *failure, uint32_t a
     (void)record_put_pairs(buf, index, &cut);
 }
 
-/* -- Decoding -----------------------------------------------------------------------------------
- */
+/* -- Decoding -- */
 
 /* `applied` is nil for "not known", so that a missing key means the same: nobody knows. */
 static bool
@@ -184,8 +182,7 @@ wire_read_failure(struct wire_reader *reader, struct arena *arena, struct wire_f
     return right;
 }
 
-/* -- Sentences ----------------------------------------------------------------------------------
- */
+/* -- Sentences -- */
 
 /* A text of a failure in a sentence: short, and never absent. */
 #define SHOWN(text, otherwise)                                                                     \

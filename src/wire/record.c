@@ -6,8 +6,7 @@
 #include "wire/response.h"
 #include "wire/writer.h"
 
-/* -- Encoding -----------------------------------------------------------------------------------
- */
+/* -- Encoding -- */
 
 static bool
 is_left_out(const struct field *field, const uint8_t *record)
@@ -145,8 +144,7 @@ record_put(struct buf *buf, struct fields fields, const void *record)
     (void)record_put_pairs(buf, fields, record);
 }
 
-/* -- Decoding -----------------------------------------------------------------------------------
- */
+/* -- Decoding -- */
 
 static bool
 read_texts(struct wire_reader *reader, struct arena *arena, struct wire_texts *texts)

@@ -5,437 +5,14 @@
  * belong together), then the contents. The first fault ends it. */
 #include "wire/request.h"
 
-#include <stdio.h>
-
 #include "canonical.h"
 #include "common/assert.h"
 #include "common/limits.h"
-#include "params.h"
-#include "wire/reader.h"
+#include "decode.h"
 #include "wire/response.h"
 #include "wire/writer.h"
 
-/* What a decoder holds while it works, and where in the message it stands: from that the path of a
- * fault is made, so that messages without one pay nothing for it. */
-struct decode {
-    struct wire_decoder *buffers;
-    struct arena *arena;
-    struct wire_reader reader;
-    struct wire_request *request;
-    struct wire_operation *operation; /* That the keys belong to; NULL: none. */
-    int64_t operation_index;          /* In a batch; -1: not inside `operations`. */
-    struct wire_failure *failure;
-};
-
-enum { FIELD_KEY_MAX = 128, FIELD_MAX = 2 * FIELD_KEY_MAX + 64 };
-
-/* -- Faults -------------------------------------------------------------------------------------
- */
-
-static bool
-refuse_field(struct decode *d, struct bytes field, const char *predicate)
-{
-    char sentence[FIELD_MAX + 200];
-    int size = snprintf(sentence, sizeof sentence, "`%.*s` %s.", BYTES_FORMAT(field), predicate);
-    QO_ASSERT(size > 0 && (size_t)size < sizeof sentence);
-    d->failure->error = QO_BAD_REQUEST;
-    d->failure->field = field;
-    d->failure->message = arena_copy(
-        d->arena, wire_cut_text(bytes_make(sentence, (size_t)size), QO_ERROR_MESSAGE_MAX));
-    return false;
-}
-
-/* The path of `key` where the decoder stands, with `inner` behind a dot if there is one, or with
- * `element` in brackets if that is not negative. */
-static struct bytes
-path_of(struct decode *d, struct bytes key, struct bytes inner, int64_t element)
-{
-    char *path = arena_alloc(d->arena, FIELD_MAX);
-    int size = 0;
-    key = key.data == NULL ? bytes_text("") : wire_cut_text(key, FIELD_KEY_MAX);
-    inner = wire_cut_text(inner, FIELD_KEY_MAX);
-    if (d->operation_index >= 0) {
-        size += snprintf(path, FIELD_MAX, "operations[%lld]%s", (long long)d->operation_index,
-                         key.size > 0 ? "." : "");
-    }
-    size += snprintf(path + size, FIELD_MAX - (size_t)size, "%.*s", BYTES_FORMAT(key));
-    if (inner.data != NULL) {
-        size += snprintf(path + size, FIELD_MAX - (size_t)size, ".%.*s", BYTES_FORMAT(inner));
-    }
-    if (element >= 0) {
-        size += snprintf(path + size, FIELD_MAX - (size_t)size, "[%lld]", (long long)element);
-    }
-    QO_ASSERT(size < FIELD_MAX);
-    return bytes_make(path, (size_t)size);
-}
-
-static bool
-refuse_key(struct decode *d, struct bytes key, const char *predicate)
-{
-    return refuse_field(d, path_of(d, key, BYTES_NONE, -1), predicate);
-}
-
-static struct bytes
-param_name(const struct param *param)
-{
-    return bytes_make(param->name, param->name_size);
-}
-
-static bool
-refuse(struct decode *d, const struct param *param, const char *predicate)
-{
-    return refuse_key(d, param_name(param), predicate);
-}
-
-/* Over a limit: the failure names it. */
-static bool
-refuse_over(struct decode *d, struct bytes field, uint64_t limit, const char *unit)
-{
-    char predicate[64];
-    snprintf(predicate, sizeof predicate, "must be at most %llu%s", (unsigned long long)limit,
-             unit);
-    (void)refuse_field(d, field, predicate);
-    d->failure->has_limit = true;
-    d->failure->limit = (int64_t)limit;
-    return false;
-}
-
-static bool
-refuse_canonical(struct decode *d, const struct param *param, const struct canonical_fault *fault)
-{
-    (void)refuse_field(d, path_of(d, param_name(param), fault->attribute, -1), fault->predicate);
-    d->failure->has_limit = fault->has_limit;
-    d->failure->limit = fault->limit;
-    return false;
-}
-
-/* -- Values -------------------------------------------------------------------------------------
- */
-
-static bool
-is_text_kind(const struct wire_token *token)
-{
-    return token->kind == WIRE_STR || token->kind == WIRE_BIN;
-}
-
-/* A text of min to max bytes at `field` (made only on a fault: `param` and `element` tell it). */
-static bool
-check_text(struct decode *d, const struct param *param, int64_t element,
-           const struct wire_token *token, uint64_t min, uint64_t max)
-{
-    struct bytes name = param_name(param);
-    if (!is_text_kind(token)) {
-        return refuse_field(d, path_of(d, name, BYTES_NONE, element), "must be a text");
-    }
-    if (token->bytes.size > max) {
-        return refuse_over(d, path_of(d, name, BYTES_NONE, element), max, " bytes");
-    }
-    if (token->bytes.size < min) {
-        return refuse_field(d, path_of(d, name, BYTES_NONE, element), "must not be empty");
-    }
-    bool right =
-        param->kind == PARAM_SOURCE ? wire_is_utf8(token->bytes) : wire_is_text(token->bytes);
-    if (!right) {
-        return refuse_field(d, path_of(d, name, BYTES_NONE, element),
-                            param->kind == PARAM_SOURCE
-                                ? "must be UTF-8"
-                                : "must be UTF-8 without control characters");
-    }
-    return true;
-}
-
-static bool
-check_name(struct decode *d, const struct param *param, int64_t element,
-           const struct wire_token *token)
-{
-    if (!check_text(d, param, element, token, 1, QO_NAME_MAX)) {
-        return false;
-    }
-    if (!wire_is_name(token->bytes)) {
-        return refuse_field(d, path_of(d, param_name(param), BYTES_NONE, element),
-                            "must be a name: letters, digits and _ . : - only");
-    }
-    return true;
-}
-
-static bool
-decode_natural(struct decode *d, const struct param *param, int64_t element,
-               const struct wire_token *token, uint64_t *value_out)
-{
-    if (token->kind == WIRE_UNSIGNED) {
-        *value_out = token->natural;
-        return true;
-    }
-    if (token->kind != WIRE_INTEGER || token->integer < 0) {
-        return refuse_field(d, path_of(d, param_name(param), BYTES_NONE, element),
-                            "must be an integer from 0 to 2^64-1");
-    }
-    *value_out = (uint64_t)token->integer;
-    return true;
-}
-
-static bool
-decode_range(struct decode *d, const struct param *param, const struct wire_token *token,
-             uint64_t *value_out)
-{
-    char predicate[64];
-    bool natural =
-        token->kind == WIRE_UNSIGNED || (token->kind == WIRE_INTEGER && token->integer >= 0);
-    if (natural) {
-        *value_out = token->kind == WIRE_UNSIGNED ? token->natural : (uint64_t)token->integer;
-    }
-    if (natural && *value_out > param->max) {
-        return refuse_over(d, path_of(d, param_name(param), BYTES_NONE, -1), param->max, "");
-    }
-    if (!natural || *value_out < param->min) {
-        snprintf(predicate, sizeof predicate, "must be an integer from %llu to %llu",
-                 (unsigned long long)param->min, (unsigned long long)param->max);
-        return refuse(d, param, predicate);
-    }
-    return true;
-}
-
-static bool
-decode_time(struct decode *d, const struct param *param, const struct wire_token *token,
-            int64_t *at)
-{
-    if (token->kind == WIRE_UNSIGNED && param->kind == PARAM_TIME) {
-        *at = INT64_MAX;
-        return true;
-    }
-    if (token->kind != WIRE_INTEGER) {
-        return refuse(d, param,
-                      param->kind == PARAM_TIME ? "must be a time: an integer of microseconds"
-                                                : "must be an integer up to 2^63-1");
-    }
-    *at = token->integer;
-    return true;
-}
-
-static bool
-decode_consistency(struct decode *d, const struct param *param, const struct wire_token *token,
-                   enum wire_consistency *at)
-{
-    if (is_text_kind(token) && bytes_equal(token->bytes, bytes_text("linearizable"))) {
-        *at = WIRE_LINEARIZABLE;
-    } else if (is_text_kind(token) && bytes_equal(token->bytes, bytes_text("local"))) {
-        *at = WIRE_LOCAL;
-    } else {
-        return refuse(d, param, "must be `linearizable` or `local`");
-    }
-    return true;
-}
-
-/* An array of 1 to max texts. Their number was checked against the bytes that are there. */
-static bool
-decode_ids(struct decode *d, const struct param *param, const struct wire_token *token,
-           struct wire_texts *at)
-{
-    if (token->kind != WIRE_ARRAY) {
-        return refuse(d, param, "must be an array of texts");
-    }
-    if (token->count > param->max) {
-        return refuse_over(d, path_of(d, param_name(param), BYTES_NONE, -1), param->max, " ids");
-    }
-    if (token->count < param->min) {
-        return refuse(d, param, "must not be empty");
-    }
-    struct bytes *items = arena_alloc(d->arena, token->count * sizeof *items);
-    for (uint32_t i = 0; i < token->count; i++) {
-        struct wire_token item;
-        if (!wire_next(&d->reader, &item)) {
-            return refuse(d, param, "is cut off");
-        }
-        if (!check_text(d, param, i, &item, 1, QO_ID_MAX)) {
-            return false;
-        }
-        items[i] = item.bytes;
-    }
-    *at = (struct wire_texts){items, token->count};
-    return true;
-}
-
-/* Binary search: where `name` is or belongs. */
-static uint32_t
-names_place(const struct bytes *names, uint32_t count, struct bytes name, bool *found_out)
-{
-    uint32_t low = 0, high = count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        int order = bytes_compare(names[middle], name);
-        if (order == 0) {
-            *found_out = true;
-            return middle;
-        }
-        if (order < 0) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    *found_out = false;
-    return low;
-}
-
-static bool
-decode_names(struct decode *d, const struct param *param, const struct wire_token *token,
-             struct wire_names *at)
-{
-    if (token->kind != WIRE_ARRAY) {
-        return refuse(d, param, "must be an array of names");
-    }
-    if (token->count > QO_FILTER_NAMES_MAX) {
-        return refuse_over(d, path_of(d, param_name(param), BYTES_NONE, -1), QO_FILTER_NAMES_MAX,
-                           " names");
-    }
-    struct bytes *items = arena_alloc(d->arena, token->count * sizeof *items);
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < token->count; i++) {
-        struct wire_token item;
-        bool found;
-        if (!wire_next(&d->reader, &item)) {
-            return refuse(d, param, "is cut off");
-        }
-        if (!check_name(d, param, i, &item)) {
-            return false;
-        }
-        uint32_t place = names_place(items, count, item.bytes, &found);
-        if (!found) {
-            memmove(&items[place + 1], &items[place], (count - place) * sizeof *items);
-            items[place] = item.bytes;
-            count++;
-        }
-    }
-    *at = (struct wire_names){true, {items, count}};
-    return true;
-}
-
-static bool
-decode_shards(struct decode *d, const struct param *param, const struct wire_token *token,
-              struct wire_shards *at)
-{
-    if (token->kind != WIRE_ARRAY) {
-        return refuse(d, param, "must be an array of integers");
-    }
-    at->present = true;
-    for (uint32_t i = 0; i < token->count; i++) {
-        struct wire_token item;
-        uint64_t shard;
-        if (!wire_next(&d->reader, &item)) {
-            return refuse(d, param, "is cut off");
-        }
-        if (!decode_natural(d, param, i, &item, &shard)) {
-            return false;
-        }
-        if (shard < QO_SHARDS_MAX) {
-            at->bits[shard / 64] |= UINT64_C(1) << (shard % 64);
-        }
-    }
-    return true;
-}
-
-static bool
-decode_value(struct decode *d, const struct param *param)
-{
-    struct canonical_fault fault;
-    struct buf *values = &d->buffers->values, *entries = &d->buffers->entries;
-    buf_clear(values);
-    buf_clear(entries);
-    if (!canonical_value(&d->reader, values, 0, entries, &d->request->value_type, &fault)) {
-        return refuse_canonical(d, param, &fault);
-    }
-    d->request->value = arena_copy(d->arena, buf_bytes(values));
-    return true;
-}
-
-static bool
-decode_attributes(struct decode *d, const struct param *param, const struct wire_token *token,
-                  struct bytes *at)
-{
-    struct canonical_fault fault;
-    if (token->kind != WIRE_MAP) {
-        return refuse(d, param, "must be a map");
-    }
-    return canonical_attributes(d->buffers, &d->reader, token->count, d->arena, at, &fault) ||
-           refuse_canonical(d, param, &fault);
-}
-
-static bool
-decode_text(struct decode *d, const struct param *param, const struct wire_token *token,
-            struct bytes *at)
-{
-    bool right =
-        param->kind == PARAM_BINARY ? is_text_kind(token) || refuse(d, param, "must be a bin")
-        : param->kind == PARAM_NAME ? check_name(d, param, -1, token)
-                                    : check_text(d, param, -1, token, param->min, param->max);
-    if (right) {
-        *at = token->bytes;
-    }
-    return right;
-}
-
-/* -- Keys ---------------------------------------------------------------------------------------
- */
-
-/* One value that is not nil, by its param; `operations` is left to the caller. */
-static bool
-decode_param(struct decode *d, const struct param *param)
-{
-    uint8_t *at = param_at(param, d->request, d->operation);
-    struct wire_token token;
-    uint64_t value;
-    if (param->kind == PARAM_VALUE) {
-        return decode_value(d, param);
-    }
-    if (!wire_next(&d->reader, &token)) {
-        return refuse(d, param, "is cut off");
-    }
-    if (param->has != 0) {
-        bool *has = (bool *)(at - param->offset + param->has);
-        *has = true;
-    }
-    switch (param->kind) {
-    case PARAM_TEXT:
-    case PARAM_SOURCE:
-    case PARAM_NAME:
-    case PARAM_BINARY:
-        return decode_text(d, param, &token, (struct bytes *)(void *)at);
-    case PARAM_NATURAL:
-        return decode_natural(d, param, -1, &token, (uint64_t *)(void *)at);
-    case PARAM_INTEGER:
-    case PARAM_TIME:
-        return decode_time(d, param, &token, (int64_t *)(void *)at);
-    case PARAM_RANGE:
-        if (!decode_range(d, param, &token, &value)) {
-            return false;
-        }
-        *(uint32_t *)(void *)at = (uint32_t)value;
-        return true;
-    case PARAM_RANGE_64:
-        return decode_range(d, param, &token, (uint64_t *)(void *)at);
-    case PARAM_BOOLEAN:
-        if (token.kind != WIRE_BOOLEAN) {
-            return refuse(d, param, "must be true or false");
-        }
-        *(bool *)at = token.boolean;
-        return true;
-    case PARAM_CONSISTENCY:
-        return decode_consistency(d, param, &token, (enum wire_consistency *)(void *)at);
-    case PARAM_ATTRIBUTES:
-        return decode_attributes(d, param, &token, (struct bytes *)(void *)at);
-    case PARAM_IDS:
-        return decode_ids(d, param, &token, (struct wire_texts *)(void *)at);
-    case PARAM_NAMES:
-        return decode_names(d, param, &token, (struct wire_names *)(void *)at);
-    case PARAM_SHARDS:
-        return decode_shards(d, param, &token, (struct wire_shards *)(void *)at);
-    case PARAM_KIND: /* Known already: decode_operations() looked ahead for it. */
-    case PARAM_VALUE:
-    case PARAM_OPERATIONS:
-        break;
-    }
-    return true;
-}
+/* -- Keys -- */
 
 static const struct param *
 find_param(struct params params, struct bytes key, uint32_t *index_out)
@@ -462,18 +39,18 @@ decode_keys(struct decode *d, struct params params, uint32_t pairs)
         struct wire_token key;
         uint32_t index = 0;
         if (!wire_next(&d->reader, &key) || !is_text_kind(&key) || !wire_is_text(key.bytes)) {
-            return refuse_field(
+            return decode_refuse_field(
                 d,
-                d->operation_index >= 0 ? path_of(d, BYTES_NONE, BYTES_NONE, -1)
+                d->operation_index >= 0 ? decode_path(d, BYTES_NONE, BYTES_NONE, -1)
                                         : bytes_text("message"),
                 "holds a key that is not a text of UTF-8 without control characters");
         }
         const struct param *param = find_param(params, key.bytes, &index);
         if (param == NULL) {
-            return refuse_key(d, key.bytes, "is not a key that stands here");
+            return decode_refuse_key(d, key.bytes, "is not a key that stands here");
         }
         if ((seen >> index & 1) != 0) {
-            return refuse_key(d, key.bytes, "stands there twice");
+            return decode_refuse_key(d, key.bytes, "stands there twice");
         }
         seen |= 1u << index;
         if (wire_read_nil(&d->reader)) {
@@ -488,21 +65,21 @@ decode_keys(struct decode *d, struct params params, uint32_t pairs)
     }
     for (uint32_t i = 0; i < params.count; i++) {
         if (params.items[i].required && (there >> i & 1) == 0) {
-            return refuse(d, &params.items[i], "is missing");
+            return decode_refuse(d, &params.items[i], "is missing");
         }
     }
     return true;
 }
 
-/* -- Operations ---------------------------------------------------------------------------------
- */
+/* -- Operations -- */
 
 /* What no table tells of one command. */
 static bool
 check_operation(struct decode *d)
 {
     if (bytes_equal(d->operation->actor, bytes_text("timer"))) {
-        return refuse_key(d, bytes_text("actor"), "must not be `timer`: that is the cluster's own");
+        return decode_refuse_key(d, bytes_text("actor"),
+                                 "must not be `timer`: that is the cluster's own");
     }
     return true;
 }
@@ -515,12 +92,12 @@ find_kind(struct decode *d, uint32_t pairs, enum wire_operation_kind *kind_out)
     struct wire_token key, value = {.kind = WIRE_NIL};
     for (uint32_t i = 0; i < pairs; i++) {
         if (!wire_next(&ahead, &key)) {
-            return refuse_key(d, BYTES_NONE, "is cut off");
+            return decode_refuse_key(d, BYTES_NONE, "is cut off");
         }
         if (is_text_kind(&key)) {
             if (bytes_equal(key.bytes, bytes_text("op"))) {
                 if (!wire_next(&ahead, &value)) {
-                    return refuse_key(d, BYTES_NONE, "is cut off");
+                    return decode_refuse_key(d, BYTES_NONE, "is cut off");
                 }
                 break;
             }
@@ -530,18 +107,18 @@ find_kind(struct decode *d, uint32_t pairs, enum wire_operation_kind *kind_out)
             return true;
         }
         if (!wire_skip(&ahead, NULL)) {
-            return refuse_key(d, BYTES_NONE, "is cut off");
+            return decode_refuse_key(d, BYTES_NONE, "is cut off");
         }
     }
     if (value.kind == WIRE_NIL) {
-        return refuse_key(d, bytes_text("op"), "is missing");
+        return decode_refuse_key(d, bytes_text("op"), "is missing");
     }
     if (is_text_kind(&value) && bytes_equal(value.bytes, bytes_text("create"))) {
         *kind_out = WIRE_CREATE;
     } else if (is_text_kind(&value) && bytes_equal(value.bytes, bytes_text("transition"))) {
         *kind_out = WIRE_TRANSITION;
     } else {
-        return refuse_key(d, bytes_text("op"), "must be `create` or `transition`");
+        return decode_refuse_key(d, bytes_text("op"), "must be `create` or `transition`");
     }
     return true;
 }
@@ -551,14 +128,14 @@ decode_operations(struct decode *d, const struct param *param)
 {
     struct wire_token token;
     if (!wire_next(&d->reader, &token) || token.kind != WIRE_ARRAY) {
-        return refuse(d, param, "must be an array of maps");
+        return decode_refuse(d, param, "must be an array of maps");
     }
     if (token.count > param->max) {
-        return refuse_over(d, path_of(d, param_name(param), BYTES_NONE, -1), param->max,
-                           " operations");
+        return decode_refuse_over(d, decode_path(d, param_name(param), BYTES_NONE, -1), param->max,
+                                  " operations");
     }
     if (token.count < param->min) {
-        return refuse(d, param, "must not be empty");
+        return decode_refuse(d, param, "must not be empty");
     }
     struct wire_operation *all = arena_zalloc(d->arena, token.count * sizeof *all);
     for (uint32_t i = 0; i < token.count; i++) {
@@ -566,7 +143,7 @@ decode_operations(struct decode *d, const struct param *param)
         d->operation = &all[i];
         d->operation_index = i;
         if (!wire_next(&d->reader, &map) || map.kind != WIRE_MAP) {
-            return refuse_key(d, BYTES_NONE, "must be a map");
+            return decode_refuse_key(d, BYTES_NONE, "must be a map");
         }
         if (!find_kind(d, map.count, &all[i].kind) ||
             !decode_keys(d, params_of_operation(all[i].kind), map.count) || !check_operation(d)) {
@@ -580,8 +157,7 @@ decode_operations(struct decode *d, const struct param *param)
     return true;
 }
 
-/* -- Methods ------------------------------------------------------------------------------------
- */
+/* -- Methods -- */
 
 static const struct {
     const char *name;
@@ -620,14 +196,14 @@ check_batch(struct decode *d)
 {
     struct wire_request *request = d->request;
     if (!request->atomic && request->request_id.data != NULL) {
-        return refuse_key(d, bytes_text("request_id"),
-                          "belongs to each operation of a batch that is not atomic");
+        return decode_refuse_key(d, bytes_text("request_id"),
+                                 "belongs to each operation of a batch that is not atomic");
     }
     for (uint32_t i = 0; request->atomic && i < request->operations_count; i++) {
         if (request->operations[i].request_id.data != NULL) {
             d->operation_index = i;
-            return refuse_key(d, bytes_text("request_id"),
-                              "belongs to the whole of an atomic batch");
+            return decode_refuse_key(d, bytes_text("request_id"),
+                                     "belongs to the whole of an atomic batch");
         }
     }
     return true;
@@ -668,10 +244,12 @@ finish(struct decode *d)
         break;
     case WIRE_ORDER_LIST:
         if (request->attribute.data != NULL && request->value.data == NULL) {
-            return refuse_key(d, bytes_text("value"), "is missing: it goes with `attribute`");
+            return decode_refuse_key(d, bytes_text("value"),
+                                     "is missing: it goes with `attribute`");
         }
         if (request->attribute.data == NULL && request->value.data != NULL) {
-            return refuse_key(d, bytes_text("attribute"), "is missing: it goes with `value`");
+            return decode_refuse_key(d, bytes_text("attribute"),
+                                     "is missing: it goes with `value`");
         }
         break;
     case WIRE_HELLO:
@@ -705,8 +283,8 @@ decode_params(struct decode *d, uint32_t count)
     struct wire_request *request = d->request;
     struct wire_token map = {.kind = WIRE_MAP, .count = 0};
     if (count > 1 || (count == 1 && (!wire_next(&d->reader, &map) || map.kind != WIRE_MAP))) {
-        return refuse_field(d, bytes_text("message"),
-                            "must have one map as its only param, or none");
+        return decode_refuse_field(d, bytes_text("message"),
+                                   "must have one map as its only param, or none");
     }
     if (request->method == WIRE_ORDER_CREATE || request->method == WIRE_ORDER_TRANSITION) {
         request->operations = arena_zalloc(d->arena, sizeof *request->operations);
@@ -718,8 +296,7 @@ decode_params(struct decode *d, uint32_t count)
     return decode_keys(d, params_of_method(request->method), map.count) && finish(d);
 }
 
-/* -- Envelope -----------------------------------------------------------------------------------
- */
+/* -- Envelope -- */
 
 static struct wire_refusal
 not_a_message(uint32_t msgid, const char *sentence)
@@ -803,7 +380,8 @@ static bool
 refuse_method(struct decode *d, struct bytes method)
 {
     if (!wire_is_text(method)) {
-        return refuse_field(d, bytes_text("method"), "must be UTF-8 without control characters");
+        return decode_refuse_field(d, bytes_text("method"),
+                                   "must be UTF-8 without control characters");
     }
     *d->failure = (struct wire_failure){.error = QO_UNKNOWN_METHOD,
                                         .method = wire_cut_text(method, FIELD_KEY_MAX)};
@@ -837,11 +415,12 @@ wire_decode_request(struct wire_decoder *decoder, struct bytes message, struct a
                                          .msgid = envelope.msgid,
                                          .timeout_ms = QO_TIMEOUT_MS_DEFAULT,
                                          .limit = QO_LIMIT_DEFAULT};
-    bool right = find_method(envelope.method, &request_out->method)
-                     ? (!envelope.notification || request_out->method == WIRE_FEED_CREDIT
-                            ? decode_params(&d, envelope.params)
-                            : refuse_field(&d, bytes_text("method"), "is not a notification"))
-                     : refuse_method(&d, envelope.method);
+    bool right =
+        find_method(envelope.method, &request_out->method)
+            ? (!envelope.notification || request_out->method == WIRE_FEED_CREDIT
+                   ? decode_params(&d, envelope.params)
+                   : decode_refuse_field(&d, bytes_text("method"), "is not a notification"))
+            : refuse_method(&d, envelope.method);
     if (!right) {
         refusal_out->msgid = envelope.msgid;
         refusal_out->close = refusal_out->silent = envelope.notification;
@@ -890,7 +469,8 @@ fail_canonical(struct arena *arena, const struct canonical_fault *fault, const c
 {
     struct decode d = {.arena = arena, .operation_index = -1, .failure = failure};
     *failure = (struct wire_failure){0};
-    (void)refuse_field(&d, path_of(&d, bytes_text(name), fault->attribute, -1), fault->predicate);
+    (void)decode_refuse_field(&d, decode_path(&d, bytes_text(name), fault->attribute, -1),
+                              fault->predicate);
     failure->has_limit = fault->has_limit;
     failure->limit = fault->limit;
     return false;

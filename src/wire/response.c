@@ -12,8 +12,7 @@
         (table), sizeof(table) / sizeof((table)[0])                                                \
     }
 
-/* -- Tables: the keys in the page's order -------------------------------------------------------
- */
+/* -- Tables: the keys in the page's order -- */
 
 #define F(key, kind, member) FIELD(wire_receipt, key, FIELD_##kind, member)
 static const struct field receipt_fields[] = {
@@ -144,8 +143,7 @@ static const struct field page_fields[] = {
 };
 #undef F
 
-/* -- Whole messages -----------------------------------------------------------------------------
- */
+/* -- Whole messages -- */
 
 void
 wire_put_result(struct buf *buf, uint32_t msgid)
@@ -166,8 +164,7 @@ wire_put_error(struct buf *buf, uint32_t msgid, const struct wire_failure *failu
     wire_put_nil(buf);
 }
 
-/* -- Results ------------------------------------------------------------------------------------
- */
+/* -- Results -- */
 
 void
 wire_put_receipt(struct buf *buf, const struct wire_receipt *receipt)
@@ -307,8 +304,7 @@ wire_put_empty(struct buf *buf)
     wire_put_map(buf, 0);
 }
 
-/* -- Lists --------------------------------------------------------------------------------------
- */
+/* -- Lists -- */
 
 static struct wire_list
 begin(struct buf *buf)
@@ -486,8 +482,7 @@ wire_end_machines(struct wire_list *list)
     end(list);
 }
 
-/* -- Between nodes ------------------------------------------------------------------------------
- */
+/* -- Between nodes -- */
 
 void
 wire_put_forwarded(struct buf *buf, struct bytes response)
@@ -513,8 +508,7 @@ wire_put_response_as(struct buf *buf, uint32_t msgid, struct bytes response)
     return true;
 }
 
-/* -- Decoding -----------------------------------------------------------------------------------
- */
+/* -- Decoding -- */
 
 bool
 wire_decode_answer(struct bytes message, struct wire_answer *answer_out)

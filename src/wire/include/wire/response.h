@@ -20,8 +20,7 @@
 #include "wire/reader.h"
 #include "wire/types.h"
 
-/* -- Whole messages -----------------------------------------------------------------------------
- */
+/* -- Whole messages -- */
 
 /* `[1, msgid, nil,` and one object must follow: the result. */
 void wire_put_result(struct buf *buf, uint32_t msgid);
@@ -30,8 +29,7 @@ void wire_put_error(struct buf *buf, uint32_t msgid, const struct wire_failure *
 /* Bytes that wire_put_result() takes at most. */
 #define WIRE_RESULT_HEADER_MAX 8u
 
-/* -- Results ------------------------------------------------------------------------------------
- */
+/* -- Results -- */
 
 void wire_put_receipt(struct buf *buf, const struct wire_receipt *receipt);
 /* An order as an element of a list; NULL is nil: there is none. */
@@ -98,8 +96,7 @@ void wire_put_machine_version(struct buf *buf, const struct wire_machine_version
 void wire_end_machine(struct wire_list *machine);
 void wire_end_machines(struct wire_list *list);
 
-/* -- Between nodes ------------------------------------------------------------------------------
- */
+/* -- Between nodes -- */
 
 /* The result of peer.forward: the whole response of the client's message, as a bin. */
 void wire_put_forwarded(struct buf *buf, struct bytes response);
@@ -107,8 +104,7 @@ void wire_put_forwarded(struct buf *buf, struct bytes response);
  * the answer back under the client's. False: not a response; nothing was appended. */
 bool wire_put_response_as(struct buf *buf, uint32_t msgid, struct bytes response);
 
-/* -- Decoding -----------------------------------------------------------------------------------
- */
+/* -- Decoding -- */
 
 enum wire_answer_kind { WIRE_ANSWER_RESULT, WIRE_ANSWER_ERROR, WIRE_ANSWER_NOTIFICATION };
 struct wire_answer {
@@ -155,8 +151,7 @@ struct wire_page {
  */
 bool wire_read_page(struct wire_reader *reader, struct wire_page *page_out);
 
-/* -- Sentences ----------------------------------------------------------------------------------
- */
+/* -- Sentences -- */
 
 /* One plain sentence of at most QO_ERROR_MESSAGE_MAX bytes and a NUL that says what a failure
  * without `message` says: what stood in the way and, where one can tell, what to do. */

@@ -1,0 +1,3 @@
+qo_unit_test(wire/codec LINKS m PkgConfig::MSGPACK)
+qo_unit_test(wire/cut LINKS m PkgConfig::MSGPACK)
+qo_unit_test(wire/request LINKS m)

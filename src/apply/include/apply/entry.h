@@ -36,6 +36,8 @@ struct entry_header {
     uint64_t term; /* In which it was proposed. */
     int64_t time;  /* The leader's clock. */
     uint32_t count;
+    uint8_t
+        level; /* What it takes to execute it. Set by entry_open(); entry_end() does not look. */
 };
 
 enum operation_kind { OPERATION_CREATE = 1, OPERATION_TRANSITION = 2 };
@@ -73,7 +75,8 @@ struct command {
     struct bytes compiled, source;
 };
 
-/* Encoding: begin, one call per command, end. The entry stands at the start of `buf`. */
+/* Encoding: begin, one call per command, end. The entry stands at the start of `buf`. Commands may
+ * also be encoded elsewhere while they wait, and appended between begin and end as bytes. */
 void entry_begin(struct buf *buf);
 void entry_add(struct buf *buf, const struct command *command);
 /* Bytes that entry_add() would append, for the bound of a batch. An upper bound. */
@@ -83,7 +86,8 @@ void entry_end(struct buf *buf, const struct entry_header *header);
 
 struct arena;
 
-/* Checks length and checksum and reads the header. False: these bytes are no entry. */
+/* Checks length and checksum and reads the header. False: these bytes are no entry. The caller
+ * looks at the level before it goes on: commands above ENTRY_LEVEL must not be read. */
 bool entry_open(struct bytes entry, struct entry_header *header_out, struct cursor *commands_out);
 /* The next command; its operations are in `arena`. False: it is malformed or of an unknown kind,
  * and the node must stop. Called header.count times. */

@@ -1,0 +1,222 @@
+/* Was this request applied before? Thread: state.
+ *
+ * The record of an order keeps 32 bits of the hash of the request ids of its last
+ * QO_FINGERPRINTS_MAX versions, in slots. Older ones lie in rows of the store. A fingerprint is
+ * only a hint: the event is read and the whole request id compared.
+ *
+ * Rows    (order, fingerprint) -> a version that has it: any one of them. Put without looking, 32
+ *         at a time, when the first of their slots is about to be used again.
+ *         (order, fingerprint + 2^32) -> all versions that have it, if there are two or more. Put
+ *         when a version arises whose fingerprint an older one has already: replay_find() has read
+ *         them all by then, for its own purpose.
+ * So an order of up to QO_FINGERPRINTS_MAX versions costs neither get nor put, and a longer one, at
+ * any length, one get a request (mostly of a row that is not there) and one put.
+ * Versions, not seqs, stand in the rows: the seq is found from the record over `prev` and `jump`
+ * when a hint hits, which is next to never but for real replays.
+ *
+ * Of several events of an order that one command caused, only the first has a fingerprint: they
+ * share the request id, and one of them is enough to find the command.
+ */
+#include "state.h"
+
+#include "common/assert.h"
+
+enum { SPILLED_GUESS = 8 };
+static const uint64_t SPILLED_ALL = UINT64_C(1) << 32;
+
+uint32_t
+request_fingerprint(struct bytes request_id)
+{
+    return (uint32_t)hash_xxh64(request_id);
+}
+
+void
+event_read(struct apply *apply, uint64_t seq, struct event_record *event_out)
+{
+    struct bytes encoded;
+    if (seq >= apply->first_seq) {
+        QO_ASSERT(seq <= apply->applied.seq);
+        struct event_place place = apply->places[seq - apply->first_seq];
+        encoded = bytes_make(apply->events.data + place.at, place.size);
+    } else {
+        buf_clear(&apply->read_event);
+        if (!store_get_event(apply->store, seq, &apply->read_event)) {
+            qo_fatal(FATAL_CORRUPT, "event %llu is missing", (unsigned long long)seq);
+        }
+        encoded = buf_bytes(&apply->read_event);
+    }
+    if (!event_record_decode(seq, encoded, event_out)) {
+        qo_fatal(FATAL_CORRUPT, "event %llu does not decode", (unsigned long long)seq);
+    }
+}
+
+/* The event of one version of the order: from the nearest known version at or above it, down by
+ * `jump` where that does not go too far, else by `prev`. At most about log2(version)^2 / 2 reads.
+ */
+static void
+event_of_version(struct apply *apply, struct bytes id, const struct order_record *record,
+                 uint64_t version, struct event_record *event_out)
+{
+    QO_PRE(version >= 1 && version <= record->version);
+    uint64_t at = record->version;
+    uint32_t known = record->prefixes_count;
+    while (known > 1 && (at & (at - 1)) >= version) {
+        at &= at - 1;
+        known--;
+    }
+    QO_ASSERT(known >= 1);
+    uint64_t seq = record->prefixes[known - 1];
+    for (;;) {
+        event_read(apply, seq, event_out);
+        if (event_out->version != at || !bytes_equal(event_out->id, id)) {
+            qo_fatal(FATAL_CORRUPT, "event %llu is not version %llu of order %.*s",
+                     (unsigned long long)seq, (unsigned long long)at, BYTES_FORMAT(id));
+        }
+        if (at == version) {
+            return;
+        }
+        bool jumps = (at & (at - 1)) >= version;
+        seq = jumps ? event_out->jump : event_out->prev;
+        at = jumps ? at & (at - 1) : at - 1;
+    }
+}
+
+/* Key of an overlay: the order and the row. */
+static struct bytes
+spilled_key(struct apply *apply, struct bytes id, uint64_t row)
+{
+    uint8_t *key = arena_alloc(&apply->scratch, sizeof row + id.size);
+    put_le64(key, row);
+    memcpy(key + sizeof row, id.data, id.size);
+    return bytes_make(key, sizeof row + id.size);
+}
+
+static struct versions
+spilled_get(struct apply *apply, struct bytes id, uint32_t shard, uint64_t row)
+{
+    struct bytes put;
+    if (apply->spilled.count > 0 &&
+        overlay_get(&apply->spilled, spilled_key(apply, id, row), &put)) {
+        /* The overlay holds our own arrays: aligned, and of whole numbers. */
+        return (struct versions){(const void *)put.data, (uint32_t)(put.size / sizeof(uint64_t))};
+    }
+    uint64_t few[SPILLED_GUESS];
+    uint32_t count = store_get_spilled(apply->store, id, shard, row, few, SPILLED_GUESS);
+    if (count == 0) {
+        return (struct versions){NULL, 0};
+    }
+    uint64_t *list = NULL;
+    for (uint32_t max = SPILLED_GUESS; count == max || list == NULL;) {
+        /* As many as asked for: there may be more. */
+        max *= 2;
+        list = arena_alloc(&apply->scratch, max * sizeof list[0]);
+        count = store_get_spilled(apply->store, id, shard, row, list, max);
+    }
+    return (struct versions){list, count};
+}
+
+static void
+spilled_put(struct apply *apply, const struct change *change, uint64_t row, struct versions rows)
+{
+    overlay_put(&apply->spilled, spilled_key(apply, change->id, row),
+                bytes_make(rows.list, rows.count * sizeof rows.list[0]));
+    store_put_spilled(apply->store, change->id, change->shard, row, rows.list, rows.count);
+}
+
+/* The newest version up to the record's that uses the slot; 0: none yet. */
+static uint64_t
+slot_version(const struct order_record *record, uint32_t slot)
+{
+    uint64_t back = (record->version - slot) % QO_FINGERPRINTS_MAX;
+    return back < record->version ? record->version - back : 0;
+}
+
+/* Versions in the record whose fingerprint it is, in order. */
+static struct versions
+slots_with(struct apply *apply, const struct order_record *record, uint32_t fingerprint)
+{
+    uint32_t hits = 0, count = 0;
+    for (uint32_t slot = 0; slot < QO_FINGERPRINTS_MAX; slot++) {
+        hits |= (uint32_t)(record->fingerprints[slot] == fingerprint) << slot;
+    }
+    hits &= record->fingerprints_set;
+    if (hits == 0) {
+        return (struct versions){NULL, 0};
+    }
+    uint64_t *list = arena_alloc(&apply->scratch, QO_FINGERPRINTS_MAX * sizeof list[0]);
+    for (uint32_t i = 1; i <= QO_FINGERPRINTS_MAX;
+         i++) { /* The slot after the newest: the oldest. */
+        uint32_t slot = (uint32_t)((record->version + i) % QO_FINGERPRINTS_MAX);
+        if ((hits >> slot & 1) != 0) {
+            list[count++] = slot_version(record, slot);
+        }
+    }
+    return (struct versions){list, count};
+}
+
+/* All versions of the order whose request ids have this fingerprint, oldest first. */
+static struct versions
+versions_with(struct apply *apply, struct bytes id, uint32_t shard,
+              const struct order_record *record, uint32_t fingerprint)
+{
+    if (record->version > QO_FINGERPRINTS_MAX) {
+        struct versions any = spilled_get(apply, id, shard, fingerprint);
+        if (any.count > 0) {
+            struct versions all = spilled_get(apply, id, shard, SPILLED_ALL | fingerprint);
+            return all.count > 0 ? all : any;
+        }
+    }
+    return slots_with(apply, record, fingerprint); /* None has left the record. */
+}
+
+bool
+replay_find(struct apply *apply, struct bytes id, uint32_t shard, const struct order_record *record,
+            struct bytes request_id, struct replay_hit *hit_out, struct versions *collisions_out)
+{
+    *collisions_out = (struct versions){NULL, 0};
+#if defined(QO_MUTANT_REQUEST_ID_NOT_LOOKED_UP)
+    if (request_id.size > 0) {
+        return false;
+    }
+#endif
+    uint32_t fingerprint = request_fingerprint(request_id);
+    struct versions hints = versions_with(apply, id, shard, record, fingerprint);
+    for (uint32_t i = 0; i < hints.count; i++) {
+        struct event_record event;
+        event_of_version(apply, id, record, hints.list[i], &event);
+        if (bytes_equal(event.request_id, request_id)) {
+            QO_ASSERT(event.operation < event.operations && event.seq > event.operation);
+            *hit_out = (struct replay_hit){.seq = event.seq,
+                                           .first = event.seq - event.operation,
+                                           .operations = event.operations,
+                                           .content = event.content};
+            return true;
+        }
+    }
+    *collisions_out = hints;
+    return false;
+}
+
+void
+replay_spill(struct apply *apply, const struct change *change)
+{
+    if (change->spill != NULL) {
+        for (uint32_t slot = 0; slot < QO_FINGERPRINTS_MAX; slot++) {
+            if ((change->spill->set >> slot & 1) != 0) {
+                uint64_t *version = arena_alloc(&apply->scratch, sizeof *version);
+                *version = change->spill->before + (slot == 0 ? QO_FINGERPRINTS_MAX : slot);
+                spilled_put(apply, change, change->spill->fingerprints[slot],
+                            (struct versions){version, 1});
+            }
+        }
+    }
+    if (change->collisions.count > 0) {
+        uint32_t count = change->collisions.count + 1;
+        uint64_t *list = arena_alloc(&apply->scratch, count * sizeof list[0]);
+        memcpy(list, change->collisions.list, (count - 1) * sizeof list[0]);
+        list[count - 1] = change->version;
+        QO_ASSERT(list[count - 2] < change->version);
+        spilled_put(apply, change, SPILLED_ALL | change->fingerprint,
+                    (struct versions){list, count});
+    }
+}

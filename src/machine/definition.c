@@ -282,7 +282,8 @@ get_states(struct cursor *cursor, struct definition *definition)
         state->final = flags == 1;
         if (flags == 2) {
             uint64_t after_us = cursor_le64(cursor);
-            if (after_us < (uint64_t)DURATION_US_MIN || after_us > (uint64_t)DURATION_US_MAX) {
+            if (after_us < (uint64_t)DURATION_US_MIN || after_us > (uint64_t)DURATION_US_MAX ||
+                after_us % (uint64_t)DURATION_US_MIN != 0) {
                 return false;
             }
             state->timeout_us = (int64_t)after_us;
@@ -304,7 +305,8 @@ get_events(struct cursor *cursor, struct definition *definition)
     definition->events_count = count;
     struct bytes last = BYTES_NONE;
     for (uint16_t i = 0; i < count; i++) {
-        if (!get_name(cursor, last, &definition->events[i])) {
+        if (!get_name(cursor, last, &definition->events[i]) ||
+            bytes_equal(definition->events[i], bytes_text(EVENT_RESERVED))) {
             return false;
         }
         last = definition->events[i];

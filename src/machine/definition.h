@@ -40,7 +40,10 @@ enum {
 };
 #define DEFINITION_VERSION_MAX (UINT32_C(1) << VERSION_MAX_BITS)
 
-/* Durations: 1 ms to 3,650 d. */
+/* What an order's first event is called: no event of a machine. */
+#define EVENT_RESERVED "create"
+
+/* Durations: whole milliseconds, 1 ms to 3,650 d. */
 #define DURATION_US_MIN INT64_C(1000)
 #define DURATION_US_MAX (INT64_C(3650) * 24 * 60 * 60 * 1000 * 1000)
 

@@ -610,7 +610,7 @@ read_all_names(struct draft *draft, const struct pair *pairs)
         return false;
     }
     int32_t create = definition_find(draft->events.sorted, draft->events.count,
-                                     sizeof draft->events.sorted[0], bytes_text("create"));
+                                     sizeof draft->events.sorted[0], bytes_text(EVENT_RESERVED));
     if (create >= 0) {
         return DRAFT_REFUSE(draft, draft->events.sorted[create].key,
                             "`create` is reserved for the making of an order: rename the event");

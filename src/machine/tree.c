@@ -58,6 +58,9 @@ tree_quote(struct bytes text)
     return quoted;
 }
 
+static void write_why(struct machine_error *error_out, const char *format, va_list arguments)
+    __attribute__((format(printf, 2, 0)));
+
 static void
 write_why(struct machine_error *error_out, const char *format, va_list arguments)
 {

@@ -36,7 +36,7 @@ unmark(const char *marked, char *out, uint32_t *line_out, uint32_t *column_out)
         }
     }
     memcpy(out, marked, (size_t)(mark - marked));
-    strcpy(out + (mark - marked), mark + 1);
+    memcpy(out + (mark - marked), mark + 1, strlen(mark));
 }
 
 static void

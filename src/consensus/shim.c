@@ -206,6 +206,7 @@ ticked(struct raft_io *below)
     raft_time now = shim->below->time(shim->below);
     raft_time step = now - shim->ticked_ms;
     shim->ticked_ms = now;
+    shim_hand_waiting_writes(shim);
     if (shim->rules.watch) {
         /* A process that was stopped for an hour has a tick of an hour: count two heartbeats. */
         raft_time most = 2 * (raft_time)shim->heartbeat_ms;
@@ -269,6 +270,7 @@ received(struct raft_io *below, struct raft_message *message)
     if (shim->hooks.freshen != NULL) {
         shim->hooks.freshen(shim->hooks.freshen_context);
     }
+    shim_hand_waiting_writes(shim);
     struct shim_peer *peer = message->server_id != 0 ? shim_peer(shim, message->server_id) : NULL;
     if (peer != NULL) {
         peer->heard_ms = below->time(below);

@@ -106,8 +106,9 @@ struct shim {
         raft_io_snapshot_put_cb callback;
         const struct raft_snapshot *snapshot;
         unsigned trailing;
-        bool handed; /* To `below`; else it waits for a truncate. */
-        bool done;   /* The callback waits to be told. */
+        bool handed;       /* To `below`; else it waits for a truncate. */
+        bool calling_back; /* `below` is inside its callback. */
+        bool done;         /* The callback waits to be told. */
         int status;
         uint64_t waited_ms;
     } put;

@@ -171,6 +171,7 @@ sent(struct raft_io_send *below, int status)
         finish_later(send, status);
         return;
     }
+    shim_hand_waiting_writes(shim);
     send->status = status;
     finish(send);
     shim_settle(shim);

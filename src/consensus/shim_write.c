@@ -73,15 +73,18 @@ shim_set_vote(struct raft_io *io, raft_id vote)
  * S-6, cures A4: raft_uv has room for one barrier between segments; a truncate that comes while a
  * snapshot holds it is silently lost, and the log on disk grows wrong entries. So while a snapshot
  * is being put, truncates and all that follows them wait here; and after a truncate a put waits
- * until an append behind it is on the disk.
+ * until an append behind it is on the disk. raft_uv lets go of the barrier only after the put's
+ * callback has returned (measured: handed on inside it, the truncate is lost all the same), so what
+ * waits goes on at the next event.
  */
 static bool
 write_must_wait(const struct shim *shim, bool truncates)
 {
-    if (!shim->rules.serial_truncate || !(shim->put.handed && !shim->put.done)) {
-        return false;
+    if (shim->writes_last != NULL && !shim->writes_last->handed) {
+        return true; /* In order. */
     }
-    return truncates || (shim->writes_last != NULL && !shim->writes_last->handed);
+    bool barrier = (shim->put.handed && !shim->put.done) || shim->put.calling_back;
+    return shim->rules.serial_truncate && truncates && barrier;
 }
 
 static void stored(struct raft_io_append *below, int status);
@@ -110,9 +113,13 @@ hand_below(struct shim *shim, struct shim_write *write)
     return status;
 }
 
-static void
-hand_waiting_writes(struct shim *shim)
+void
+shim_hand_waiting_writes(struct shim *shim)
 {
+    if (shim->writes_last == NULL || shim->writes_last->handed || shim->put.calling_back ||
+        (shim->put.handed && !shim->put.done)) {
+        return;
+    }
     for (struct shim_write *write = shim->writes_first; write != NULL; write = write->next) {
         if (!write->handed) {
             int status = hand_below(shim, write);
@@ -202,6 +209,7 @@ stored(struct raft_io_append *below, int status)
     struct shim_write *write = below->data;
     struct shim *shim = write->shim;
     end_if_failed(shim, status, "appending to the log");
+    shim_hand_waiting_writes(shim);
     write->status = status;
     write->stored = write->due = true;
     if (write->follows_truncate != 0 && write->follows_truncate == shim->truncates_unsettled) {
@@ -275,15 +283,16 @@ put_finished(struct shim *shim, int status)
     }
     shim->put.status = status;
     shim->put.done = true;
-    hand_waiting_writes(shim);
 }
 
 static void
 put_stored(struct raft_io_snapshot_put *below, int status)
 {
     struct shim *shim = below->data;
+    shim->put.calling_back = true;
     put_finished(shim, status);
     shim_settle(shim);
+    shim->put.calling_back = false;
 }
 
 static void

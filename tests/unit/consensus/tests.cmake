@@ -1,1 +1,4 @@
-qo_unit_test(consensus/cluster LINKS PkgConfig::RAFT PkgConfig::UV Threads::Threads)
+# What these tests share (node, world) lies beside them and is included by the one that uses it.
+foreach(file rules shim disk cluster)
+    qo_unit_test(consensus/${file} LINKS PkgConfig::RAFT PkgConfig::UV Threads::Threads)
+endforeach()

@@ -237,6 +237,7 @@ rocks_get_applied(const struct rocks *rocks, const rocksdb_readoptions_t *option
     struct cursor cursor = cursor_of(rocks_unformatted(bytes_make(data, size), &key));
     applied->index = cursor_le64(&cursor);
     applied->term = cursor_le64(&cursor);
+    applied->entry_index = cursor_le64(&cursor);
     applied->seq = cursor_le64(&cursor);
     applied->time = (int64_t)cursor_le64(&cursor);
     applied->epoch = cursor_le32(&cursor);

@@ -12,6 +12,7 @@
 #include <rocksdb/c.h>
 
 #include "keys.h"
+#include "staged.h"
 #include "store/store.h"
 #include "sweep.h"
 
@@ -67,6 +68,7 @@ struct store {
     rocksdb_writeoptions_t *write;      /* The same: without RocksDB's own log. */
 
     /* The state thread's. */
+    struct staged staged; /* Rows of the open batch. */
     rocksdb_writebatch_t *batch;
     struct buf scratch; /* Of one value at a time. */
     bool definitions_put;

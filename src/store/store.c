@@ -129,7 +129,7 @@ void
 store_close(struct store *store)
 {
     QO_PRE(atomic_load(&store->views_open) == 0);
-    QO_PRE(rocksdb_writebatch_count(store->batch) == 0); /* Nothing put and not committed. */
+    QO_PRE(staged_count(&store->staged) == 0); /* Nothing put and not committed. */
     sweep_close(store);
     rocksdb_writebatch_destroy(store->batch);
     rocksdb_writeoptions_destroy(store->write);
@@ -139,6 +139,7 @@ store_close(struct store *store)
     rocks_options_free(&store->options);
     registry_close(store->registry);
     buf_free(&store->scratch);
+    staged_free(&store->staged);
     mem_free(store->directory);
     mem_free(store);
 }
@@ -174,7 +175,7 @@ static void
 put(struct store *store, enum family family, const struct key *key, struct bytes value)
 {
     QO_PRE(thread_is(THREAD_STATE));
-    rocks_put(store->batch, &store->rocks, family, key, value);
+    staged_put(&store->staged, family, key, value);
     store->counters.puts++;
     store->counters.bytes += key->size + value.size;
 }
@@ -183,8 +184,7 @@ static void
 delete_row(struct store *store, const struct key *key)
 {
     QO_PRE(thread_is(THREAD_STATE));
-    rocksdb_writebatch_delete_cf(store->batch, store->rocks.families[FAMILY_INDEX],
-                                 (const char *)key->bytes, key->size);
+    staged_delete(&store->staged, FAMILY_INDEX, key);
     store->counters.deletes++;
     store->counters.bytes += key->size;
 }
@@ -300,7 +300,7 @@ store_put_definition(struct store *store, const struct definition *definition)
     store->definitions_put = true;
 }
 
-/* meta 'A': format index:le64 term:le64 seq:le64 time:le64 epoch:le32 digest:16 shards:16 each. */
+/* meta 'A': format index:le64 term:le64 entry_index:le64 seq:le64 time:le64 epoch:le32 digest:16 shards:16 each. */
 static void
 put_applied(struct store *store, const struct applied_point *applied)
 {
@@ -310,6 +310,7 @@ put_applied(struct store *store, const struct applied_point *applied)
     buf_put_u8(value, KEY_FORMAT);
     buf_put_le64(value, applied->index);
     buf_put_le64(value, applied->term);
+    buf_put_le64(value, applied->entry_index);
     buf_put_le64(value, applied->seq);
     buf_put_le64(value, (uint64_t)applied->time);
     buf_put_le32(value, applied->epoch);
@@ -337,6 +338,7 @@ store_commit(struct store *store, const struct applied_point *applied)
         registry_publish(store->registry);
         store->definitions_put = false;
     }
+    staged_write(&store->staged, store->batch, store->rocks.families);
     char *error = NULL;
     rocksdb_write(store->rocks.db, store->write, store->batch, &error);
     rocks_check(error, "committing an entry");

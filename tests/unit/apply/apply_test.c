@@ -1,0 +1,897 @@
+/*
+ * Goal: each rule of deciding holds where it could be broken: the order of checks, exactly once,
+ *     unique values, timers, groups, definitions, what is skipped.
+ * Method: small scenes on a real store; the expected outcome beside each command. Random runs
+ *     against a model are in model_test.c.
+ *
+ * Each of these mutants fails a test here:
+ *   REQUEST_ID_NOT_LOOKED_UP  a_repeat_gives_the_first_receipt
+ *   UNIQUE_STORE_ONLY         unique_values_hold_inside_one_entry
+ *   TIMER_WITHOUT_VERSION     a_timer_fires_only_for_the_entry_it_was_set_for
+ */
+#include "support/test.h"
+
+#include "support.h"
+
+static struct world
+shop(void)
+{
+    struct world world;
+    world_open(&world, 0);
+    assert_true(world_define(&world, shop_source)->changed);
+    assert_true(world_define(&world, loop_source)->changed);
+    return world;
+}
+
+#define assert_applied(outcome_)                                                                   \
+    do {                                                                                           \
+        const struct outcome *applied_ = (outcome_);                                               \
+        assert_string_equal(error_code(applied_->error), "ok");                                    \
+        assert_false(applied_->receipt.replayed);                                                  \
+    } while (0)
+
+/* -- Order of checks
+ * -----------------------------------------------------------------------------*/
+
+/* A command that breaks one or two rules at once. */
+struct check_case {
+    const char *name;
+    enum operation_kind kind;
+    const char *id, *machine;
+    uint32_t machine_version;
+    const char *event, *request_id, *expect_state;
+    uint64_t expect_version;
+    const char *attributes;
+    enum qo_error want;
+    const char *detail; /* What of not_found; the attribute of invalid_attribute, not_unique. */
+};
+
+static void
+run_check_case(struct world *world, const struct check_case *c)
+{
+    struct arena arena = {0};
+    struct operation operation = {.kind = c->kind,
+                                  .id = bytes_text(c->id),
+                                  .machine = text_or_none(c->machine),
+                                  .machine_version = c->machine_version,
+                                  .event = text_or_none(c->event),
+                                  .expect_state = text_or_none(c->expect_state),
+                                  .has_expect_version = c->expect_version != 0,
+                                  .expect_version = c->expect_version,
+                                  .attributes = list_of(&arena, c->attributes)};
+    struct command command = command_of(&operation, 1, c->request_id);
+    uint64_t seq = store_applied(world->store)->seq;
+    const struct outcome *outcome = world_outcome(world, &command);
+    bool right = outcome->error == c->want && store_applied(world->store)->seq == seq;
+    if (right && c->detail != NULL) {
+        right = c->want == QO_NOT_FOUND ? strcmp(outcome->what, c->detail) == 0
+                                        : bytes_equal(outcome->attribute, bytes_text(c->detail));
+    }
+    if (!right) {
+        fail_msg("%s: %s", c->name, error_code(outcome->error));
+    }
+    arena_free(&arena);
+}
+
+static void
+the_first_check_that_fails_answers(void **state)
+{
+    /* Held: order `held` in PAID at version 2 with key `taken`, made by request `r1`. */
+    static const struct check_case cases[] = {
+        {"no order before no event", OPERATION_TRANSITION, "none", NULL, 0, "nothing", NULL, NULL,
+         0, "", QO_NOT_FOUND, "order"},
+        {"no order before request id", OPERATION_TRANSITION, "none", NULL, 0, "pay", "r1", NULL, 0,
+         "", QO_NOT_FOUND, "order"},
+        {"request id before unknown event", OPERATION_TRANSITION, "held", NULL, 0, "nothing", "r1",
+         NULL, 0, "", QO_REQUEST_ID_REUSED, NULL},
+        {"request id before version", OPERATION_TRANSITION, "held", NULL, 0, "finish", "r1", NULL,
+         9, "", QO_REQUEST_ID_REUSED, NULL},
+        {"request id before exists", OPERATION_CREATE, "held", "shop", 0, NULL, "r1", NULL, 0,
+         "key=other", QO_REQUEST_ID_REUSED, NULL},
+        {"exists before unknown machine", OPERATION_CREATE, "held", "none", 0, NULL, NULL, NULL, 0,
+         "", QO_ALREADY_EXISTS, NULL},
+        {"machine before attributes", OPERATION_CREATE, "new", "none", 0, NULL, NULL, NULL, 0,
+         "nope=1", QO_NOT_FOUND, "machine"},
+        {"version before attributes", OPERATION_CREATE, "new", "shop", 2, NULL, NULL, NULL, 0,
+         "nope=1", QO_NOT_FOUND, "version"},
+        {"unknown event before version", OPERATION_TRANSITION, "held", NULL, 0, "nothing", NULL,
+         NULL, 9, "", QO_INVALID_TRANSITION, NULL},
+        {"unknown event before state", OPERATION_TRANSITION, "held", NULL, 0, "nothing", NULL,
+         "NEW", 0, "", QO_INVALID_TRANSITION, NULL},
+        {"version before accepts", OPERATION_TRANSITION, "held", NULL, 0, "renew", NULL, NULL, 9,
+         "", QO_VERSION_CONFLICT, NULL},
+        {"state before accepts", OPERATION_TRANSITION, "held", NULL, 0, "renew", NULL, "NEW", 2, "",
+         QO_VERSION_CONFLICT, NULL},
+        {"unknown state is a conflict", OPERATION_TRANSITION, "held", NULL, 0, "finish", NULL,
+         "NOWHERE", 2, "", QO_VERSION_CONFLICT, NULL},
+        {"accepts before attributes", OPERATION_TRANSITION, "held", NULL, 0, "pay", NULL, "PAID", 2,
+         "nope=1", QO_INVALID_TRANSITION, NULL},
+        {"attributes of an event", OPERATION_TRANSITION, "held", NULL, 0, "touch", NULL, NULL, 2,
+         "key=x", QO_INVALID_ATTRIBUTE, "key"},
+        {"attributes before unique", OPERATION_CREATE, "new", "shop", 1, NULL, NULL, NULL, 0,
+         "key=taken,nope=1", QO_INVALID_ATTRIBUTE, "nope"},
+        {"unique", OPERATION_CREATE, "new", "shop", 1, NULL, "r1", NULL, 0, "key=taken",
+         QO_NOT_UNIQUE, "key"},
+    };
+    struct world world = shop();
+    (void)state;
+    assert_applied(world_create(&world, "held", "shop", "key=taken", NULL));
+    assert_applied(world_send(&world, "held", "pay", "count=1", "r1"));
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        run_check_case(&world, &cases[i]);
+    }
+    world_close(&world);
+}
+
+static void
+a_refusal_says_what_stands_in_the_way(void **state)
+{
+    struct world world = shop();
+    (void)state;
+    assert_applied(world_create(&world, "o", "shop", "key=taken", "r1"));
+    assert_applied(world_send(&world, "o", "touch", "note=a", "r2"));
+
+    const struct outcome *outcome = world_create(&world, "o", "loop", "", "r3");
+    assert_int_equal(outcome->error, QO_ALREADY_EXISTS);
+    assert_int_equal(outcome->version, 2);
+    assert_true(bytes_equal(outcome->state, bytes_text("NEW")));
+
+    outcome = world_send(&world, "o", "finish", "", NULL);
+    assert_int_equal(outcome->error, QO_INVALID_TRANSITION);
+    assert_true(bytes_equal(outcome->state, bytes_text("NEW")));
+    assert_true(bytes_equal(outcome->event, bytes_text("finish")));
+    uint16_t allowed[QO_EVENTS_MAX];
+    assert_int_equal(machine_allowed(outcome->of->machine, outcome->of_state, allowed), 4);
+
+    outcome = world_send(&world, "o", "touch", "note=b", "r1");
+    assert_int_equal(outcome->error, QO_REQUEST_ID_REUSED);
+    assert_int_equal(outcome->seq, 1);
+
+    outcome = world_create(&world, "p", "shop", "key=taken", NULL);
+    assert_int_equal(outcome->error, QO_NOT_UNIQUE);
+    assert_true(bytes_equal(outcome->held_by, bytes_text("o")));
+
+    outcome = world_send(&world, "o", "touch", "note=7", NULL);
+    assert_int_equal(outcome->error, QO_INVALID_ATTRIBUTE);
+    assert_int_equal(outcome->why, MACHINE_TYPE);
+    world_close(&world);
+}
+
+static void
+merged_attributes_have_a_bound(void **state)
+{
+    struct world world = shop();
+    struct buf list = {0};
+    uint8_t text[10003] = {0xda, 10000 >> 8, 10000 & 255};
+    static const char *const names[] = {"memo", "note"};
+    (void)state;
+    memset(text + 3, 'x', sizeof text - 3);
+    assert_applied(world_create(&world, "o", "shop", "key=k", NULL));
+    for (size_t i = 0; i < 2; i++) {
+        buf_clear(&list);
+        struct attributes_builder builder = attributes_build(&list);
+        attributes_append(&builder, bytes_text(names[i]), VALUE_TEXT,
+                          bytes_make(text, sizeof text));
+        struct operation operation = transition_of("o", "touch", attributes_built(&builder));
+        struct command command = command_of(&operation, 1, NULL);
+        const struct outcome *outcome = world_outcome(&world, &command);
+        assert_int_equal(outcome->error, i == 0 ? QO_OK : QO_BAD_REQUEST);
+        if (i == 1) {
+            assert_string_equal(outcome->field, "attributes");
+            assert_int_equal(outcome->limit, QO_ATTRIBUTES_MAX);
+        }
+    }
+    assert_applied(world_send(&world, "o", "touch", "memo=~", NULL)); /* Room again. */
+    buf_free(&list);
+    world_close(&world);
+}
+
+/* -- Exactly once
+ * --------------------------------------------------------------------------------*/
+
+static void
+assert_replay_of(const struct outcome *outcome, uint64_t seq, uint64_t version)
+{
+    assert_string_equal(error_code(outcome->error), "ok");
+    assert_true(outcome->receipt.replayed);
+    assert_int_equal(outcome->receipt.seq, seq);
+    assert_int_equal(outcome->receipt.version, version);
+}
+
+static void
+a_repeat_gives_the_first_receipt(void **state)
+{
+    struct world world = shop();
+    (void)state;
+    world.time = 5000000;
+    assert_applied(world_create(&world, "o", "shop", "key=k", "r1"));
+    assert_applied(world_send(&world, "o", "pay", "count=1", "r2"));
+    world.time = 6000000;
+    assert_applied(world_send(&world, "o", "finish", "", NULL));
+
+    const struct outcome *outcome = world_create(&world, "o", "shop", "key=k", "r1");
+    assert_replay_of(outcome, 1, 1);
+    assert_int_equal(outcome->receipt.event, RECORD_NONE);
+    assert_int_equal(outcome->receipt.from, RECORD_NONE);
+    assert_int_equal(outcome->receipt.at, 5000000);
+    assert_int_equal(outcome->receipt.epoch, 1);
+    outcome = world_send(&world, "o", "pay", "count=1", "r2"); /* Moved on, final: the same. */
+    assert_replay_of(outcome, 2, 2);
+    assert_true(bytes_equal(outcome->receipt.id, bytes_text("o")));
+    assert_true(
+        bytes_equal(machine_state_name(outcome->receipt.definition->machine, outcome->receipt.to),
+                    bytes_text("PAID")));
+    world_reopen(&world);
+    assert_replay_of(world_send(&world, "o", "pay", "count=1", "r2"), 2, 2);
+    assert_int_equal(world_send(&world, "o", "pay", "count=2", "r2")->error, QO_REQUEST_ID_REUSED);
+    assert_int_equal(store_applied(world.store)->seq, 3);
+    world_close(&world);
+}
+
+static void
+the_same_request_twice_in_one_entry_is_a_replay(void **state)
+{
+    struct world world = shop();
+    struct arena arena = {0};
+    (void)state;
+    assert_applied(world_create(&world, "o", "shop", "key=k", NULL));
+    struct operation pay = transition_of("o", "pay", list_of(&arena, "count=1"));
+    struct operation other = transition_of("o", "pay", list_of(&arena, "count=2"));
+    struct command commands[] = {command_of(&pay, 1, "r"), command_of(&pay, 1, "r"),
+                                 command_of(&other, 1, "r")};
+    struct apply_results results = world_submit(&world, commands, 3);
+    assert_applied(&results.commands[0].outcomes[0]);
+    assert_replay_of(&results.commands[1].outcomes[0], 2, 2);
+    assert_int_equal(results.commands[2].outcomes[0].error, QO_REQUEST_ID_REUSED);
+    assert_int_equal(results.events_count, 1);
+    arena_free(&arena);
+    world_close(&world);
+}
+
+static void
+a_refused_request_id_is_not_remembered(void **state)
+{
+    struct world world = shop();
+    (void)state;
+    assert_applied(world_create(&world, "o", "shop", "key=k", NULL));
+    assert_int_equal(world_send(&world, "o", "finish", "", "r")->error, QO_INVALID_TRANSITION);
+    assert_applied(world_send(&world, "o", "pay", "count=1", "r"));
+    world_close(&world);
+}
+
+/* Request ids whose fingerprints are all the same, found by search. */
+static const char *const colliding[] = {"req-0000000000", "req-0061efd542", "req-026915c65a",
+                                        "req-04a70d0658"};
+enum { COLLIDING = sizeof colliding / sizeof colliding[0] };
+
+/* Versions at which the colliding ids are sent: both in a record, in rows of one run and of
+ * several, on either side of the place where a run is written. */
+struct long_case {
+    const char *name;
+    uint32_t at[COLLIDING];
+};
+
+/* The request id and content of each version of the history of a long order. */
+static void
+long_request(const struct long_case *c, uint32_t version, char id[32], char attributes[32])
+{
+    (void)snprintf(id, 32, "plain-%u", version);
+    for (uint32_t i = 0; i < COLLIDING; i++) {
+        if (c->at[i] == version) {
+            (void)snprintf(id, 32, "%s", colliding[i]);
+        }
+    }
+    (void)snprintf(attributes, 32, "note=v%u", version);
+}
+
+static const struct outcome *
+long_send(struct world *world, const struct long_case *c, uint32_t version)
+{
+    char id[32], attributes[32];
+    long_request(c, version, id, attributes);
+    if (version == 1) {
+        return world_create(world, "o", "loop", attributes, id);
+    }
+    return world_send(world, "o", version % 2 == 0 ? "go" : "back", attributes, id);
+}
+
+static void
+every_request_of_a_long_history_is_remembered(void **state)
+{
+    enum { VERSIONS = 200 };
+    static const struct long_case cases[] = {
+        {"all in the record", {180, 185, 190, 199}},
+        {"one run", {3, 7, 8, 31}},
+        {"at the edges of runs", {32, 33, 64, 65}},
+        {"the first and the last", {1, 34, 66, 200}},
+        {"far apart", {2, 60, 100, 150}},
+    };
+    (void)state;
+    for (uint32_t i = 1; i < COLLIDING; i++) {
+        assert_int_equal((uint32_t)hash_xxh64(bytes_text(colliding[i])),
+                         (uint32_t)hash_xxh64(bytes_text(colliding[0])));
+    }
+    for (size_t n = 0; n < sizeof cases / sizeof cases[0]; n++) {
+        const struct long_case *c = &cases[n];
+        struct world world = shop();
+        uint64_t prng = n;
+        for (uint32_t version = 1; version <= VERSIONS; version++) {
+            const struct outcome *outcome = long_send(&world, c, version);
+            if (outcome->error != QO_OK || outcome->receipt.replayed ||
+                outcome->receipt.version != version) {
+                fail_msg("%s: version %u", c->name, version);
+            }
+            uint32_t back = 1 + (uint32_t)(prng = prng * 31 + 7) % version;
+            assert_replay_of(long_send(&world, c, back), back, back);
+        }
+        world_reopen(&world);
+        for (uint32_t version = 1; version <= VERSIONS; version++) {
+            assert_replay_of(long_send(&world, c, version), version, version);
+        }
+        assert_int_equal(store_applied(world.store)->seq, VERSIONS);
+        world_close(&world);
+    }
+}
+
+static void
+a_long_history_inside_one_entry_is_remembered(void **state)
+{
+    enum { VERSIONS = 100, COMMANDS = 2 * VERSIONS };
+    static const struct long_case c = {"one entry", {5, 20, 40, 90}};
+    static struct operation operations[COMMANDS];
+    static struct command commands[COMMANDS];
+    static char ids[COMMANDS][32];
+    struct world world = shop();
+    struct arena arena = {0};
+    (void)state;
+    for (uint32_t i = 0; i < COMMANDS; i++) {
+        char attributes[32];
+        uint32_t version = i % VERSIONS + 1; /* All of them, and then all again. */
+        long_request(&c, version, ids[i], attributes);
+        operations[i] = version == 1 ? create_of("o", "loop", list_of(&arena, attributes))
+                                     : transition_of("o", version % 2 == 0 ? "go" : "back",
+                                                     list_of(&arena, attributes));
+        commands[i] = command_of(&operations[i], 1, ids[i]);
+    }
+    struct apply_results results = world_submit(&world, commands, COMMANDS);
+    assert_int_equal(results.events_count, VERSIONS);
+    for (uint32_t i = 0; i < COMMANDS; i++) {
+        const struct outcome *outcome = &results.commands[i].outcomes[0];
+        assert_int_equal(outcome->error, QO_OK);
+        assert_int_equal(outcome->receipt.replayed, i >= VERSIONS);
+        assert_int_equal(outcome->receipt.version, i % VERSIONS + 1);
+    }
+    arena_free(&arena);
+    world_close(&world);
+}
+
+/* What it costs to remember: correctness must not depend on it, speed does. */
+static void
+a_short_history_costs_no_further_write(void **state)
+{
+    static const struct long_case c = {"plain", {0}};
+    struct world world = shop();
+    struct store_counters before = {0}, after;
+    (void)state;
+    for (uint32_t version = 1; version <= 65; version++) {
+        before = store_counters(world.store);
+        assert_applied(long_send(&world, &c, version));
+        after = store_counters(world.store);
+        /* Order, event, list row, applied point; in B a deadline; then a run of 32 rows. */
+        uint64_t deadline = version % 2 == 0 ? 1 : 0;
+        uint64_t want = 4 + deadline + (version == 33 || version == 65 ? 32 : 0);
+        assert_int_equal(after.puts - before.puts, want);
+    }
+    world_close(&world);
+}
+
+/* -- Groups
+ * --------------------------------------------------------------------------------------*/
+
+static struct command_result
+submit_group(struct world *world, struct operation *operations, uint32_t count,
+             const char *request_id)
+{
+    struct command command = command_of(operations, count, request_id);
+    return world_submit(world, &command, 1).commands[0];
+}
+
+static void
+a_group_applies_whole_or_not_at_all(void **state)
+{
+    struct world world = shop();
+    struct arena arena = {0};
+    struct buf buf = {0};
+    struct order_record record;
+    (void)state;
+    struct operation operations[] = {
+        create_of("a", "shop", list_of(&arena, "key=k")),
+        transition_of("a", "pay", list_of(&arena, "count=1")), /* Sees the creation. */
+        transition_of("a", "finish", BYTES_NONE),              /* Gives the key back. */
+        create_of("b", "shop", list_of(&arena, "key=k")),      /* And here it is free. */
+        transition_of("b", "finish", BYTES_NONE),              /* Refused: NEW. */
+    };
+    struct command_result result = submit_group(&world, operations, 5, "r");
+    assert_true(result.failed);
+    assert_int_equal(result.index, 4);
+    assert_int_equal(result.outcomes_count, 1);
+    assert_int_equal(result.outcomes[0].error, QO_INVALID_TRANSITION);
+    assert_int_equal(store_applied(world.store)->seq, 0);
+    assert_false(world_record(&world, "a", &buf, &record));
+
+    operations[4] = transition_of("b", "touch", list_of(&arena, "note=x"));
+    result = submit_group(&world, operations, 5, "r");
+    assert_false(result.failed);
+    assert_int_equal(result.outcomes_count, 5);
+    for (uint32_t i = 0; i < 5; i++) {
+        struct event_record event;
+        assert_int_equal(result.outcomes[i].receipt.seq, i + 1);
+        world_event(&world, i + 1, &buf, &event);
+        assert_true(event.operation == i && event.operations == 5);
+        assert_true(bytes_equal(event.request_id, bytes_text("r")));
+    }
+    assert_true(world_record(&world, "b", &buf, &record) && record.version == 2);
+    assert_int_equal(world_create(&world, "c", "shop", "key=k", NULL)->error, QO_NOT_UNIQUE);
+
+    result = submit_group(&world, operations, 5, "r");
+    assert_int_equal(result.outcomes_count, 5);
+    for (uint32_t i = 0; i < 5; i++) {
+        assert_true(result.outcomes[i].receipt.replayed);
+        assert_int_equal(result.outcomes[i].receipt.seq, i + 1);
+    }
+    arena_free(&arena);
+    buf_free(&buf);
+    world_close(&world);
+}
+
+static void
+a_failed_group_leaves_nothing_in_its_entry(void **state)
+{
+    struct world world = shop();
+    struct arena arena = {0};
+    (void)state;
+    struct operation failing[] = {create_of("a", "shop", list_of(&arena, "key=k")),
+                                  transition_of("none", "pay", BYTES_NONE)};
+    struct operation create = create_of("b", "shop", list_of(&arena, "key=k"));
+    struct operation pay = transition_of("a", "pay", list_of(&arena, "count=1"));
+    struct command commands[] = {command_of(failing, 2, "r1"), command_of(&create, 1, "r2"),
+                                 command_of(&pay, 1, "r3"), command_of(&create, 1, "r2")};
+    struct apply_results results = world_submit(&world, commands, 4);
+    assert_int_equal(results.commands[0].outcomes[0].error, QO_NOT_FOUND);
+    assert_int_equal(results.commands[0].index, 1);
+    assert_applied(&results.commands[1].outcomes[0]);
+    assert_int_equal(results.commands[1].outcomes[0].receipt.seq, 1);
+    assert_int_equal(results.commands[2].outcomes[0].error, QO_NOT_FOUND);
+    assert_replay_of(&results.commands[3].outcomes[0], 1, 1);
+    assert_int_equal(results.events_count, 1);
+    arena_free(&arena);
+    world_close(&world);
+}
+
+static void
+a_repeat_of_a_group_finds_all_or_nothing(void **state)
+{
+    struct world world = shop();
+    struct arena arena = {0};
+    (void)state;
+    const char *const ids[] = {"a", "b", "c"};
+    struct operation touch[3];
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_applied(world_create(&world, ids[i], "loop", "", NULL));
+        touch[i] = transition_of(ids[i], "go", list_of(&arena, "note=x"));
+    }
+    assert_false(submit_group(&world, touch, 2, "r").failed); /* Seqs 4 and 5. */
+    struct {
+        const char *name;
+        struct operation operations[3];
+        uint32_t count, index;
+        uint64_t seq;
+    } cases[] = {
+        {"other content", {touch[0], transition_of("b", "go", BYTES_NONE)}, 2, 0, 4},
+        {"other order of operations", {touch[1], touch[0]}, 2, 0, 5},
+        {"one more, which does not hold it", {touch[0], touch[1], touch[2]}, 3, 2, 4},
+        {"first does not hold it", {touch[2], touch[1]}, 2, 0, 5},
+        {"an order that is not there",
+         {touch[0], transition_of("none", "go", BYTES_NONE)},
+         2,
+         1,
+         4},
+        {"one of them alone", {touch[1]}, 1, 0, 5},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct command_result result =
+            submit_group(&world, cases[i].operations, cases[i].count, "r");
+        if (!result.failed || result.outcomes[0].error != QO_REQUEST_ID_REUSED ||
+            result.index != cases[i].index || result.outcomes[0].seq != cases[i].seq) {
+            fail_msg("%s: %s, index %u, seq %u", cases[i].name,
+                     error_code(result.outcomes[0].error), result.index,
+                     (unsigned)result.outcomes[0].seq);
+        }
+    }
+    assert_false(submit_group(&world, touch, 2, "r").failed);
+    assert_int_equal(store_applied(world.store)->seq, 5);
+    arena_free(&arena);
+    world_close(&world);
+}
+
+/* -- Unique values
+ * -------------------------------------------------------------------------------*/
+
+static void
+unique_values_hold_inside_one_entry(void **state)
+{
+    struct world world = shop();
+    struct arena arena = {0};
+    (void)state;
+    struct operation a = create_of("a", "shop", list_of(&arena, "key=k"));
+    struct operation b = create_of("b", "shop", list_of(&arena, "key=k"));
+    struct operation pay = transition_of("a", "pay", list_of(&arena, "count=1"));
+    struct operation finish = transition_of("a", "finish", BYTES_NONE);
+    struct command commands[] = {command_of(&a, 1, NULL), command_of(&b, 1, NULL),
+                                 command_of(&pay, 1, NULL), command_of(&finish, 1, NULL),
+                                 command_of(&b, 1, NULL)};
+    struct apply_results results = world_submit(&world, commands, 5);
+    assert_applied(&results.commands[0].outcomes[0]);
+    assert_int_equal(results.commands[1].outcomes[0].error, QO_NOT_UNIQUE);
+    assert_true(bytes_equal(results.commands[1].outcomes[0].held_by, bytes_text("a")));
+    assert_applied(&results.commands[3].outcomes[0]);
+    assert_applied(&results.commands[4].outcomes[0]); /* Final states free the value. */
+    assert_int_equal(world_create(&world, "c", "shop", "key=k", NULL)->error, QO_NOT_UNIQUE);
+
+    struct operation both[] = {create_of("d", "shop", list_of(&arena, "key=l")),
+                               create_of("e", "shop", list_of(&arena, "key=l"))};
+    struct command_result result = submit_group(&world, both, 2, NULL);
+    assert_true(result.failed && result.index == 1);
+    assert_int_equal(result.outcomes[0].error, QO_NOT_UNIQUE);
+    assert_applied(world_create(&world, "e", "shop", "key=l", NULL));
+    arena_free(&arena);
+    world_close(&world);
+}
+
+static void
+unique_values_span_the_versions_of_a_machine(void **state)
+{
+    struct world world = shop();
+    struct buf source = {0};
+    (void)state;
+    assert_applied(world_create(&world, "a", "shop", "key=k", NULL));
+    buf_append(&source, shop_source, strlen(shop_source) + 1);
+    char *version = strstr((char *)source.data, "version: 1");
+    version[9] = '2';
+    assert_true(world_define(&world, (const char *)source.data)->changed);
+    const struct outcome *outcome = world_create(&world, "b", "shop", "key=k", NULL);
+    assert_int_equal(outcome->error, QO_NOT_UNIQUE);
+    outcome = world_create(&world, "b", "shop", "key=l", NULL);
+    assert_applied(outcome);
+    assert_int_equal(machine_version(outcome->receipt.definition->machine), 2);
+    buf_free(&source);
+    world_close(&world);
+}
+
+static void
+an_order_that_begins_final_claims_nothing(void **state)
+{
+    struct world world = shop();
+    (void)state;
+    world_define(&world, "machine: note\nversion: 1\ninitial: KEPT\n"
+                         "attributes:\n"
+                         "  key: {type: string, required: true, immutable: true, unique: true}\n"
+                         "states:\n  KEPT: {final: true}\n"
+                         "events: {}\n");
+    assert_applied(world_create(&world, "a", "note", "key=k", NULL));
+    assert_applied(world_create(&world, "b", "note", "key=k", NULL));
+    world_close(&world);
+}
+
+/* -- Timers
+ * --------------------------------------------------------------------------------------*/
+
+enum { SECOND = 1000000, EXPIRES = 10 * SECOND };
+
+/* The deadline that the order has now, 0: none, with the rows in the store checked. */
+static int64_t
+deadline_of(struct world *world, const char *id, uint64_t *entered_version_out)
+{
+    struct buf buf = {0};
+    struct arena arena = {0};
+    struct order_record record;
+    struct store_deadline rows[8];
+    assert_true(world_record(world, id, &buf, &record));
+    uint32_t count = store_scan_deadlines(world->store, 0, INT64_MAX, &arena, rows, 8), own = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (bytes_equal(rows[i].id, bytes_text(id))) {
+            assert_int_equal(rows[i].deadline, record.deadline);
+            assert_int_equal(rows[i].entered_version, record.entered_version);
+            own++;
+        }
+    }
+    assert_int_equal(own, record.deadline != 0);
+    *entered_version_out = record.entered_version;
+    buf_free(&buf);
+    arena_free(&arena);
+    return record.deadline;
+}
+
+/* How many events the timer caused, at most one. */
+static uint64_t
+fire(struct world *world, uint64_t entered_version, int64_t deadline)
+{
+    struct command timer = timer_of("o", entered_version, deadline);
+    struct apply_results results = world_submit(world, &timer, 1);
+    assert_int_equal(results.commands[0].outcomes_count, results.events_count);
+    return results.events_count;
+}
+
+static void
+a_timer_fires_once_and_not_early(void **state)
+{
+    struct world world = shop();
+    struct buf buf = {0};
+    struct event_record event;
+    uint64_t entered;
+    (void)state;
+    world.time = SECOND;
+    assert_applied(world_create(&world, "o", "shop", "key=k", NULL));
+    int64_t deadline = deadline_of(&world, "o", &entered);
+    assert_int_equal(deadline, SECOND + EXPIRES);
+    assert_int_equal(entered, 1);
+    world.time = deadline - 1;
+    assert_int_equal(fire(&world, 1, deadline), 0);
+    world.time = deadline;
+    assert_int_equal(fire(&world, 1, deadline + 1), 0);
+    assert_int_equal(fire(&world, 1, deadline), 1);
+    assert_int_equal(fire(&world, 1, deadline), 0);
+    world_event(&world, 2, &buf, &event);
+    assert_true(event.timer && event.at == deadline && event.request_id.size == 0);
+    assert_true(bytes_equal(event.actor, bytes_text("timer")) && event.reason.data == NULL);
+    assert_int_equal(deadline_of(&world, "o", &entered), 0);
+    /* The timer's order was live and is final now: its key is free. */
+    assert_applied(world_create(&world, "p", "shop", "key=k", NULL));
+    struct apply_counters counters = apply_counters(world.apply);
+    assert_true(counters.timers_fired == 1 && counters.timers_void == 3);
+    buf_free(&buf);
+    world_close(&world);
+}
+
+static void
+a_timer_fires_only_for_the_entry_it_was_set_for(void **state)
+{
+    struct world world = shop();
+    uint64_t entered;
+    (void)state;
+    world.time = SECOND;
+    assert_applied(world_create(&world, "o", "shop", "key=k", NULL));
+    int64_t old = deadline_of(&world, "o", &entered);
+    /* The state is left and entered again, at the very time at which it was: only the version
+     * tells the two apart. */
+    assert_applied(world_send(&world, "o", "pay", "count=1", NULL));
+    assert_int_equal(deadline_of(&world, "o", &entered), 0);
+    assert_applied(world_send(&world, "o", "reopen", "", NULL));
+    assert_int_equal(deadline_of(&world, "o", &entered), old);
+    assert_int_equal(entered, 3);
+    world.time = old;
+    assert_int_equal(fire(&world, 1, old), 0);
+    /* And once more, later: the old one comes after its own time and before the new one's. */
+    assert_applied(world_send(&world, "o", "pay", "count=1", NULL));
+    assert_applied(world_send(&world, "o", "reopen", "", NULL));
+    int64_t new = deadline_of(&world, "o", &entered);
+    assert_int_equal(new, old + EXPIRES);
+    assert_int_equal(fire(&world, 3, old), 0);
+    world.time = new;
+    assert_int_equal(fire(&world, 3, old), 0);
+    assert_int_equal(fire(&world, entered, new), 1);
+    world_close(&world);
+}
+
+static void
+staying_keeps_the_timer_and_restart_sets_it_anew(void **state)
+{
+    struct world world = shop();
+    struct buf buf = {0};
+    struct order_record before, after;
+    uint64_t entered;
+    (void)state;
+    world.time = SECOND;
+    assert_applied(world_create(&world, "o", "shop", "key=k", NULL));
+    assert_true(world_record(&world, "o", &buf, &before));
+    world.time = 3 * SECOND;
+    assert_applied(world_send(&world, "o", "touch", "note=a", NULL));
+    int64_t first = deadline_of(&world, "o", &entered);
+    assert_int_equal(first, SECOND + EXPIRES);
+    assert_applied(world_send(&world, "o", "renew", "", NULL));
+    int64_t second = deadline_of(&world, "o", &entered);
+    assert_int_equal(second, 3 * SECOND + EXPIRES);
+    assert_int_equal(entered, 1);
+    assert_true(world_record(&world, "o", &buf, &after));
+    assert_true(after.entered_seq == before.entered_seq && after.entered_at == before.entered_at);
+    assert_int_equal(after.version, 3);
+    world.time = first;
+    assert_int_equal(fire(&world, 1, first), 0);
+    world.time = second;
+    assert_int_equal(fire(&world, 1, second), 1);
+    buf_free(&buf);
+    world_close(&world);
+}
+
+/* -- Definitions
+ * ---------------------------------------------------------------------------------*/
+
+static void
+versions_of_a_machine_follow_one_another(void **state)
+{
+    static const struct {
+        const char *name, *last;
+        uint32_t version;
+        enum qo_error want;
+        bool changed;
+    } cases[] = {
+        {"first not 1", "B", 2, QO_INVALID_MACHINE, false},
+        {"first", "B", 1, QO_OK, true},
+        {"the same again", "B", 1, QO_OK, false},
+        {"other content", "C", 1, QO_INVALID_MACHINE, false},
+        {"one left out", "C", 3, QO_INVALID_MACHINE, false},
+        {"next", "C", 2, QO_OK, true},
+        {"the first again", "B", 1, QO_OK, false},
+        {"the second again", "C", 2, QO_OK, false},
+    };
+    struct world world;
+    (void)state;
+    world_open(&world, 0);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char source[512];
+        (void)snprintf(source, sizeof source,
+                       "machine: m\nversion: %u\ninitial: A\n"
+                       "states: {A: {}, %s: {final: true}}\n"
+                       "events: {end: {from: A, to: %s}}\n",
+                       cases[i].version, cases[i].last, cases[i].last);
+        const struct outcome *outcome = world_define(&world, source);
+        bool right = outcome->error == cases[i].want && outcome->changed == cases[i].changed;
+        if (right && cases[i].want == QO_OK) {
+            right = machine_version(outcome->definition->machine) == cases[i].version;
+        } else if (right) {
+            right = outcome->line == 2 && outcome->column == 10 &&
+                    strstr(outcome->why_machine, "version: ") != NULL;
+        }
+        if (!right) {
+            fail_msg("%s: %s", cases[i].name, error_code(outcome->error));
+        }
+    }
+    assert_int_equal(registry_count(store_registry(world.store), REGISTRY_PUBLISHED), 2);
+    world_reopen(&world);
+    assert_int_equal(registry_count(store_registry(world.store), REGISTRY_PUBLISHED), 2);
+    world_close(&world);
+}
+
+static void
+the_latest_version_is_the_one_at_its_place_in_the_log(void **state)
+{
+    struct world world;
+    struct buf compiled = {0};
+    struct machine_error error;
+    (void)state;
+    world_open(&world, 0);
+    assert_int_equal(machine_compile(bytes_text(loop_source), &compiled, &error), QO_OK);
+    struct operation a = create_of("a", "loop", BYTES_NONE), b = create_of("b", "loop", BYTES_NONE);
+    struct command commands[] = {command_of(&a, 1, NULL),
+                                 {.kind = COMMAND_DEFINITION,
+                                  .compiled = buf_bytes(&compiled),
+                                  .source = bytes_text(loop_source)},
+                                 command_of(&b, 1, NULL)};
+    struct apply_results results = world_submit(&world, commands, 3);
+    assert_int_equal(results.commands[0].outcomes[0].error, QO_NOT_FOUND);
+    assert_true(results.commands[1].outcomes[0].changed);
+    assert_applied(&results.commands[2].outcomes[0]);
+    buf_free(&compiled);
+    world_close(&world);
+}
+
+/* -- The log
+ * -------------------------------------------------------------------------------------*/
+
+static void
+an_entry_is_executed_once(void **state)
+{
+    struct world world = shop();
+    struct apply_results results;
+    (void)state;
+    assert_applied(world_create(&world, "o", "shop", "key=k", NULL));
+    struct applied_point before = *store_applied(world.store);
+    struct apply_counters counters = apply_counters(world.apply);
+    apply_execute(world.apply, world.index, world.term, buf_bytes(&world.entry), &world.arena,
+                  &results);
+    assert_true(results.skipped);
+    assert_int_equal(results.header.name.counter, world.index);
+    assert_int_equal(results.commands_count, 0);
+    assert_memory_equal(&before.digest, &store_applied(world.store)->digest, sizeof before.digest);
+    assert_int_equal(apply_counters(world.apply).entries, counters.entries);
+    world_close(&world);
+}
+
+static void
+time_never_goes_back(void **state)
+{
+    struct world world = shop();
+    (void)state;
+    world.time = 9 * SECOND;
+    assert_int_equal(world_create(&world, "a", "loop", "", NULL)->receipt.at, 9 * SECOND);
+    world.time = 4 * SECOND;
+    assert_int_equal(world_create(&world, "b", "loop", "", NULL)->receipt.at, 9 * SECOND);
+    world_reopen(&world);
+    assert_int_equal(world_create(&world, "c", "loop", "", NULL)->receipt.at, 9 * SECOND);
+    world_close(&world);
+}
+
+static void
+the_applied_point_moves_over_entries_of_the_log_itself(void **state)
+{
+    struct world world = shop();
+    (void)state;
+    assert_applied(world_create(&world, "a", "loop", "", NULL));
+    struct applied_point before = *store_applied(world.store);
+    apply_advance(world.apply, world.index + 3, 2);
+    const struct applied_point *after = store_applied(world.store);
+    assert_true(after->index == world.index + 3 && after->term == 2);
+    assert_true(after->entry_index == world.index && after->seq == before.seq);
+    assert_memory_equal(&before.digest, &after->digest, sizeof before.digest);
+    apply_advance(world.apply, world.index, 1); /* Not above: nothing. */
+    assert_int_equal(store_applied(world.store)->index, world.index + 3);
+    world.index += 3;
+    world.term = 2;
+    assert_applied(world_send(&world, "a", "go", "", NULL));
+    world_close(&world);
+}
+
+static void
+refusals_and_replays_enter_the_digest(void **state)
+{
+    struct world world = shop();
+    struct digest digests[5];
+    (void)state;
+    assert_applied(world_create(&world, "o", "shop", "key=k", "r"));
+    digests[0] = store_applied(world.store)->digest;
+    (void)world_create(&world, "o", "shop", "key=k", "r");
+    digests[1] = store_applied(world.store)->digest;
+    (void)world_send(&world, "o", "finish", "", NULL);
+    digests[2] = store_applied(world.store)->digest;
+    (void)fire(&world, 1, 1);
+    digests[3] = store_applied(world.store)->digest;
+    (void)world_define(&world, shop_source);
+    digests[4] = store_applied(world.store)->digest;
+    for (uint32_t i = 1; i < 5; i++) {
+        assert_memory_not_equal(&digests[i - 1], &digests[i], sizeof digests[i]);
+    }
+    assert_int_equal(store_applied(world.store)->seq, 1);
+    world_close(&world);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_first_check_that_fails_answers),
+        cmocka_unit_test(a_refusal_says_what_stands_in_the_way),
+        cmocka_unit_test(merged_attributes_have_a_bound),
+        cmocka_unit_test(a_repeat_gives_the_first_receipt),
+        cmocka_unit_test(the_same_request_twice_in_one_entry_is_a_replay),
+        cmocka_unit_test(a_refused_request_id_is_not_remembered),
+        cmocka_unit_test(every_request_of_a_long_history_is_remembered),
+        cmocka_unit_test(a_long_history_inside_one_entry_is_remembered),
+        cmocka_unit_test(a_short_history_costs_no_further_write),
+        cmocka_unit_test(a_group_applies_whole_or_not_at_all),
+        cmocka_unit_test(a_failed_group_leaves_nothing_in_its_entry),
+        cmocka_unit_test(a_repeat_of_a_group_finds_all_or_nothing),
+        cmocka_unit_test(unique_values_hold_inside_one_entry),
+        cmocka_unit_test(unique_values_span_the_versions_of_a_machine),
+        cmocka_unit_test(an_order_that_begins_final_claims_nothing),
+        cmocka_unit_test(a_timer_fires_once_and_not_early),
+        cmocka_unit_test(a_timer_fires_only_for_the_entry_it_was_set_for),
+        cmocka_unit_test(staying_keeps_the_timer_and_restart_sets_it_anew),
+        cmocka_unit_test(versions_of_a_machine_follow_one_another),
+        cmocka_unit_test(the_latest_version_is_the_one_at_its_place_in_the_log),
+        cmocka_unit_test(an_entry_is_executed_once),
+        cmocka_unit_test(time_never_goes_back),
+        cmocka_unit_test(the_applied_point_moves_over_entries_of_the_log_itself),
+        cmocka_unit_test(refusals_and_replays_enter_the_digest),
+    };
+    return cmocka_run_group_tests_name("apply/apply", tests, NULL, NULL);
+}

@@ -116,6 +116,19 @@ state_set_contains(const struct state_set *set, uint16_t state)
     return (set->bits[state / 64] >> (state % 64) & 1) != 0;
 }
 
+/* `from` now leads to `to`: whatever reaches the one reaches all that the other does. */
+static void
+add_way(struct state_set *reach, uint16_t count, uint16_t from, uint16_t to)
+{
+    for (uint16_t i = 0; i < count; i++) {
+        if (state_set_contains(&reach[i], from)) {
+            for (uint32_t word = 0; word < STATE_WORDS; word++) {
+                reach[i].bits[word] |= reach[to].bits[word];
+            }
+        }
+    }
+}
+
 /* Takes the ways one by one in the order of the source and keeps, for each state, what can be
  * reached from it: the first way whose end already reaches its start is the one that closes a
  * cycle. */
@@ -142,15 +155,8 @@ check_acyclic(struct draft *draft)
                                 QUOTE(draft, events, edge->event), QUOTE(draft, states, edge->from),
                                 QUOTE(draft, states, edge->to));
         }
-        if (state_set_contains(&reach[edge->from], edge->to)) {
-            continue;
-        }
-        for (uint16_t i = 0; i < count; i++) {
-            if (state_set_contains(&reach[i], edge->from)) {
-                for (uint32_t word = 0; word < STATE_WORDS; word++) {
-                    reach[i].bits[word] |= reach[edge->to].bits[word];
-                }
-            }
+        if (!state_set_contains(&reach[edge->from], edge->to)) {
+            add_way(reach, count, edge->from, edge->to);
         }
     }
     return true;

@@ -166,7 +166,7 @@ parse_duration(struct bytes text, int64_t *us_out)
         const char *unit;
         int64_t us;
     } units[] = {{"ms", 1000},
-                 {"s", 1000 * 1000},
+                 {"s", INT64_C(1000) * 1000},
                  {"m", INT64_C(60) * 1000 * 1000},
                  {"h", INT64_C(3600) * 1000 * 1000},
                  {"d", INT64_C(86400) * 1000 * 1000}};
@@ -200,6 +200,21 @@ compare_texts(const void *a, const void *b)
     return bytes_compare(*one, *other);
 }
 
+/* Points at the second item of `list` that is `text`. */
+static bool
+refuse_second(struct draft *draft, const struct node *list, struct bytes text)
+{
+    uint32_t seen = 0;
+    for (const struct node *item = list->first; item != NULL; item = item->next) {
+        seen += bytes_equal(item->text, text);
+        if (seen == 2) {
+            return DRAFT_REFUSE(draft, item, "`%s` stands in this list twice",
+                                tree_quote(text).text);
+        }
+    }
+    assert_failed("assertion", "the text stands in the list twice", __FILE__, __LINE__);
+}
+
 /* A list of names that means a set, into `texts`, sorted. */
 static bool
 read_texts(struct draft *draft, struct pair pair, const char *what, uint32_t *first_out,
@@ -211,14 +226,14 @@ read_texts(struct draft *draft, struct pair pair, const char *what, uint32_t *fi
                             tree_quote(pair.key->text).text);
     }
     uint32_t first = definition->texts_count, count = pair.value->count;
+    *first_out = first;
+    *count_out = count;
     for (const struct node *item = pair.value->first; item != NULL; item = item->next) {
         if (!check_name(draft, item, item, what)) {
             return false;
         }
         (void)definition_add_text(definition, item->text);
     }
-    *first_out = first;
-    *count_out = count;
     if (count < 2) {
         return true;
     }
@@ -226,17 +241,7 @@ read_texts(struct draft *draft, struct pair pair, const char *what, uint32_t *fi
     qsort(texts, count, sizeof texts[0], compare_texts);
     for (uint32_t i = 1; i < count; i++) {
         if (bytes_equal(texts[i - 1], texts[i])) {
-            const struct node *item = pair.value->first;
-            for (bool second = false;; item = item->next) {
-                if (bytes_equal(item->text, texts[i])) {
-                    if (second) {
-                        break;
-                    }
-                    second = true;
-                }
-            }
-            return DRAFT_REFUSE(draft, item, "`%s` stands in this list twice",
-                                tree_quote(texts[i]).text);
+            return refuse_second(draft, pair.value, texts[i]);
         }
     }
     return true;

@@ -263,8 +263,6 @@ add_node(struct builder *b, const yaml_event_t *event, enum node_kind kind, bool
     struct node *node = arena_zalloc(b->arena, sizeof *node);
     node->kind = kind;
     node->at = offset_of(b, &event->start_mark);
-    /* The parser keeps quiet about a lone `!`, but begins the node there. */
-    tag = tag || (node->at < b->source.size && b->source.data[node->at] == '!');
     if (anchor) {
         return REFUSE(b, node->at, "anchors are not allowed: write the value out where it is used");
     }

@@ -319,6 +319,228 @@ opens_nothing_that_it_would_not_write(void **state)
     assert_true(opened > 0 && refused > 0); /* Else this tested too little. */
 }
 
+/* Each spoils one thing in the tables of `plain`. */
+static void
+unsort_rules(struct definition *d)
+{
+    struct definition_rule first = d->rules[0];
+    d->rules[0] = d->rules[1];
+    d->rules[1] = first;
+}
+
+static void
+double_a_rule(struct definition *d)
+{
+    d->rules[1] = d->rules[0];
+}
+
+static void
+leave_a_rule_unused(struct definition *d)
+{
+    for (uint32_t i = 0; i < d->edges_count; i++) {
+        d->edges[i].rule = 0;
+    }
+}
+
+static void
+leave_an_event_unused(struct definition *d)
+{
+    for (uint32_t i = 0; i + 1 < d->edges_count; i++) {
+        if (d->edges[i].event == 1) { /* `go`; its state is left with `end` alone. */
+            memmove(&d->edges[i], &d->edges[i + 1], (d->edges_count - i - 1) * sizeof d->edges[0]);
+            d->edges_count--;
+        }
+    }
+}
+
+static void
+unsort_edges(struct definition *d)
+{
+    struct definition_edge first = d->edges[0];
+    d->edges[0] = d->edges[1];
+    d->edges[1] = first;
+}
+
+static void
+lead_out_of_a_final_state(struct definition *d)
+{
+    d->edges[d->edges_count - 1].from = 2;
+}
+
+static void
+lead_to_no_state(struct definition *d)
+{
+    d->edges[0].to = d->states_count;
+}
+
+static void
+restart_on_a_way_out(struct definition *d)
+{
+    d->rules[d->edges[0].rule].restart = true;
+}
+
+static void
+time_out_on_a_final_state(struct definition *d)
+{
+    d->states[2].timeout_us = 1000000;
+}
+
+static void
+time_out_too_soon(struct definition *d)
+{
+    d->states[0].timeout_us = DURATION_US_MIN - 1;
+}
+
+static void
+time_out_too_late(struct definition *d)
+{
+    d->states[0].timeout_us = DURATION_US_MAX + 1000;
+}
+
+static void
+time_out_by_what_does_not_leave(struct definition *d)
+{
+    d->states[0].timeout_event = 2;
+}
+
+static void
+time_out_by_what_requires(struct definition *d)
+{
+    d->states[0].timeout_event = 1;
+}
+
+static void
+require_and_accept(struct definition *d)
+{
+    for (uint16_t i = 0; i < d->rules_count; i++) {
+        d->rules[i].accepts.bits[0] |= d->rules[i].requires.bits[0];
+    }
+}
+
+static void
+unique_and_not_required(struct definition *d)
+{
+    d->attributes[2].required = false;
+}
+
+static void
+an_enum_of_nothing(struct definition *d)
+{
+    d->attributes[0].values_count = 0;
+}
+
+static void
+unsort_values(struct definition *d)
+{
+    struct bytes first = d->texts[d->attributes[0].values];
+    d->texts[d->attributes[0].values] = d->texts[d->attributes[0].values + 1];
+    d->texts[d->attributes[0].values + 1] = first;
+}
+
+static void
+unsort_states(struct definition *d)
+{
+    struct bytes first = d->states[0].name;
+    d->states[0].name = d->states[1].name;
+    d->states[1].name = first;
+}
+
+static void
+double_an_attribute(struct definition *d)
+{
+    d->attributes[1].name = d->attributes[0].name;
+}
+
+static void
+name_an_event_create(struct definition *d)
+{
+    d->events[0] = bytes_text("create");
+}
+
+static void
+misname(struct definition *d)
+{
+    d->name = bytes_text("a b");
+}
+
+static void
+start_nowhere(struct definition *d)
+{
+    d->initial = d->states_count;
+}
+
+static void
+be_of_no_version(struct definition *d)
+{
+    d->version = 0;
+}
+
+static void
+be_of_a_version_too_high(struct definition *d)
+{
+    d->version = DEFINITION_VERSION_MAX + 1;
+}
+
+static void
+stand_nowhere(struct definition *d)
+{
+    d->line = 0;
+}
+
+static void
+refuses_tables_that_no_definition_makes(void **state)
+{
+    static const struct {
+        const char *name;
+        void (*spoil)(struct definition *);
+    } table[] = {
+#define ROW(function) {#function, function}
+        ROW(unsort_rules),
+        ROW(double_a_rule),
+        ROW(leave_a_rule_unused),
+        ROW(leave_an_event_unused),
+        ROW(unsort_edges),
+        ROW(lead_out_of_a_final_state),
+        ROW(lead_to_no_state),
+        ROW(restart_on_a_way_out),
+        ROW(time_out_on_a_final_state),
+        ROW(time_out_too_soon),
+        ROW(time_out_too_late),
+        ROW(time_out_by_what_does_not_leave),
+        ROW(time_out_by_what_requires),
+        ROW(require_and_accept),
+        ROW(unique_and_not_required),
+        ROW(an_enum_of_nothing),
+        ROW(unsort_values),
+        ROW(unsort_states),
+        ROW(double_an_attribute),
+        ROW(name_an_event_create),
+        ROW(misname),
+        ROW(start_nowhere),
+        ROW(be_of_no_version),
+        ROW(be_of_a_version_too_high),
+        ROW(stand_nowhere),
+#undef ROW
+    };
+    struct machine *machine = open_text("plain", plain);
+    (void)state;
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        struct definition definition = {0}, spoiled = {0};
+        struct buf form = {0};
+        assert_true(definition_decode(machine_compiled(machine), &definition));
+        table[i].spoil(&definition);
+        definition_encode(&form, &definition);
+        if (definition_decode(buf_bytes(&form), &spoiled)) {
+            fail_msg("%s: opened", table[i].name);
+        }
+        assert_null(machine_open(buf_bytes(&form)));
+        definition_free(&definition);
+        definition_free(&spoiled);
+        buf_free(&form);
+    }
+    machine_close(machine);
+}
+
 int
 main(void)
 {
@@ -329,6 +551,7 @@ main(void)
         cmocka_unit_test(other_content_has_another_checksum),
         cmocka_unit_test(what_is_opened_is_what_was_compiled),
         cmocka_unit_test(refuses_what_is_cut_or_longer),
+        cmocka_unit_test(refuses_tables_that_no_definition_makes),
         cmocka_unit_test(opens_nothing_that_it_would_not_write),
     };
     return cmocka_run_group_tests_name("machine/canonical", tests, NULL, NULL);

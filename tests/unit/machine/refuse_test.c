@@ -525,6 +525,11 @@ refuses_a_state_that_does_not_surely_have_what_it_says(void **state)
                   "  in: {from: A, to: C}\n  back: {from: C, to: A, requires: [p]}\n"
                   "  go: {from: C, to: B}\n",
          "an order starts here without `p`"},
+        {"over a long way, written backwards",
+         HEAD TWO "states:\n  A: {}\n  D: {}\n  E: {}\n  C: {}\n  B: {final: true, has: [^p]}\n"
+                  "events:\n  go: {from: C, to: B}\n  three: {from: E, to: C}\n"
+                  "  two: {from: D, to: E}\n  one: {from: A, to: D}\n",
+         "event `go` leads here from `C` without `p`"},
         {"in a block list",
          HEAD TWO "states:\n  A: {}\n  B:\n    final: true\n    has:\n"
                   "      - q\n      - ^p\n" EVENTS,

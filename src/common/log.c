@@ -28,6 +28,9 @@ log_set_node(uint32_t node_id)
     node = node_id;
 }
 
+static void write_line(enum log_level level, const char *event, uint32_t left_out,
+                       const char *format, va_list arguments) __attribute__((format(printf, 4, 0)));
+
 static void
 write_line(enum log_level level, const char *event, uint32_t left_out, const char *format,
            va_list arguments)

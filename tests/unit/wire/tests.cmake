@@ -1,6 +1,7 @@
 qo_unit_test(wire/codec LINKS m PkgConfig::MSGPACK)
 qo_unit_test(wire/content LINKS m PkgConfig::MSGPACK)
 qo_unit_test(wire/cut LINKS m PkgConfig::MSGPACK)
+qo_unit_test(wire/mutation LINKS m)
 qo_unit_test(wire/protocol LINKS m)
 qo_unit_test(wire/request LINKS m)
 qo_unit_test(wire/response LINKS m)

@@ -32,8 +32,7 @@ birth_path(const char *directory, const char *name, char out[BIRTH_PATH_MAX])
     }
 }
 
-/* -- Small checked files: magic, CRC-32C of the rest, the rest
- * -------------------------------------- */
+/* -- Small checked files: magic, CRC-32C of the rest, the rest --------------------------------- */
 
 static bool
 sync_directory(const char *path)
@@ -79,8 +78,7 @@ read_checked(int fd, uint32_t magic, uint8_t file[FILE_MAX], struct bytes *rest_
     return get_le32(file + 4) == hash_crc32c(*rest_out);
 }
 
-/* -- Identity
- * --------------------------------------------------------------------------------------- */
+/* -- Identity ---------------------------------------------------------------------------------- */
 
 static void
 identity_encode(const struct consensus_identity *identity, struct buf *buf)
@@ -166,8 +164,7 @@ identity_fault(const struct consensus_identity *identity)
     return is_member ? NULL : "the node is not one of the members";
 }
 
-/* -- Making
- * ----------------------------------------------------------------------------------------- */
+/* -- Making ------------------------------------------------------------------------------------ */
 
 /* True if it does not exist or is an empty directory. */
 static bool
@@ -310,8 +307,7 @@ consensus_init_directory(const char *directory, const struct consensus_identity 
     return true;
 }
 
-/* -- Opening
- * ---------------------------------------------------------------------------------------- */
+/* -- Opening ----------------------------------------------------------------------------------- */
 
 static void
 count_boot(const char *directory, struct consensus_identity *identity)

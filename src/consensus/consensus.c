@@ -20,8 +20,7 @@ enum {
     INSTALL_TIMEOUT_MS = 60000,
 };
 
-/* -- Opening
- * ---------------------------------------------------------------------------------------- */
+/* -- Opening ----------------------------------------------------------------------------------- */
 
 static const char *
 own_address(const struct consensus_identity *identity)
@@ -170,8 +169,7 @@ consensus_start(struct consensus *consensus, uint64_t applied_index, uint64_t ap
     shim_settle(&consensus->shim);
 }
 
-/* -- Running
- * ---------------------------------------------------------------------------------------- */
+/* -- Running ----------------------------------------------------------------------------------- */
 
 static enum qo_error
 not_ready(const struct consensus *consensus)
@@ -249,8 +247,7 @@ consensus_resume(struct consensus *consensus)
     shim_settle(&consensus->shim);
 }
 
-/* -- Status
- * ----------------------------------------------------------------------------------------- */
+/* -- Status ------------------------------------------------------------------------------------ */
 
 static void
 member_status(const struct consensus *consensus, const struct raft_server *server,

@@ -46,8 +46,7 @@ struct attempt {
     uv_getaddrinfo_t lookup;
 };
 
-/* -- Addresses
- * -------------------------------------------------------------------------------------- */
+/* -- Addresses --------------------------------------------------------------------------------- */
 
 /* Splits host:port; false unless the port leaves room for ours. `port_out` is already ours. */
 static bool
@@ -88,8 +87,7 @@ literal(const struct sockaddr *name, unsigned port, char out[LITERAL_MAX])
 
 static const struct addrinfo IPV4_ONLY = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM};
 
-/* -- Streams
- * ---------------------------------------------------------------------------------------- */
+/* -- Streams ----------------------------------------------------------------------------------- */
 
 /* Without TCP_NODELAY small messages wait for delayed acks (measured: p99 of 47 ms for 5). A peer
  * that takes nothing for a while must not hold what is queued for it for ever (B4). */
@@ -140,8 +138,7 @@ connected(struct raft_uv_connect *below, struct uv_stream_s *stream, int status)
     mem_free(attempt);
 }
 
-/* -- raft_uv_transport
- * ------------------------------------------------------------------------------ */
+/* -- raft_uv_transport ------------------------------------------------------------------------- */
 
 static int
 transport_init(struct raft_uv_transport *transport, raft_id id, const char *address)
@@ -233,8 +230,7 @@ transport_close(struct raft_uv_transport *transport, raft_uv_transport_close_cb 
     disk->tcp.close(&disk->tcp, tcp_closed);
 }
 
-/* -- Opening
- * ---------------------------------------------------------------------------------------- */
+/* -- Opening ----------------------------------------------------------------------------------- */
 
 static void
 quiet(struct raft_tracer *tracer, const char *file, int line, const char *message)

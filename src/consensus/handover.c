@@ -4,8 +4,7 @@
 #include "peek.h"
 #include "state.h"
 
-/* -- Entries
- * ---------------------------------------------------------------------------------------- */
+/* -- Entries ----------------------------------------------------------------------------------- */
 
 /*
  * Applied by libraft means committed. Entries are read from its log at the client's pace, in place
@@ -39,8 +38,7 @@ deliver_committed(struct consensus *consensus)
     }
 }
 
-/* -- Leadership
- * ------------------------------------------------------------------------------------- */
+/* -- Leadership -------------------------------------------------------------------------------- */
 
 static void
 tell_leadership(struct consensus *consensus)
@@ -60,8 +58,7 @@ tell_leadership(struct consensus *consensus)
     }
 }
 
-/* -- Proposals
- * -------------------------------------------------------------------------------------- */
+/* -- Proposals --------------------------------------------------------------------------------- */
 
 void
 handover_proposal_done(struct raft_apply *request, int status, void *result)
@@ -93,8 +90,7 @@ tell_proposers(struct consensus *consensus)
     }
 }
 
-/* -- Read points
- * ------------------------------------------------------------------------------------ */
+/* -- Read points ------------------------------------------------------------------------------- */
 
 static void
 round_fired(struct raft_barrier *barrier, int status)

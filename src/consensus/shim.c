@@ -47,8 +47,7 @@ shim_peer(struct shim *shim, raft_id id)
     return taken;
 }
 
-/* -- S-2: a new leader's own entry first ----------------------------------------------------------
- */
+/* -- S-2: a new leader's own entry first ------------------------------------------------------- */
 
 static void
 own_entry_applied(struct raft_barrier *barrier, int status)
@@ -140,8 +139,7 @@ deliver_held_acks(struct shim *shim)
     return delivered;
 }
 
-/* -- Events ---------------------------------------------------------------------------------------
- */
+/* -- Events ------------------------------------------------------------------------------------ */
 
 void
 shim_enter(struct shim *shim)
@@ -295,8 +293,7 @@ received(struct raft_io *below, struct raft_message *message)
     shim_settle(shim);
 }
 
-/* -- The rest of raft_io --------------------------------------------------------------------------
- */
+/* -- The rest of raft_io ----------------------------------------------------------------------- */
 
 static int
 init(struct raft_io *io, raft_id id, const char *address)

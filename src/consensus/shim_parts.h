@@ -22,8 +22,7 @@ int shim_copy_error(struct shim *shim, int status);
 /* What is known of a member; a slot is taken at first sight. NULL if all are taken. */
 struct shim_peer *shim_peer(struct shim *shim, raft_id id);
 
-/* -- shim_send.c: what leaves -------------------------------------------------------------------
- */
+/* -- shim_send.c: what leaves ------------------------------------------------------------------ */
 int shim_send(struct raft_io *io, struct raft_io_send *request, const struct raft_message *message,
               raft_io_send_cb callback);
 /* Tells the sends that were failed from inside. True if there were any. */
@@ -33,8 +32,7 @@ void shim_rewind_trimmed(struct shim *shim);
 /* S-1: the message being received was accepted, so the log equals the leader's up to its end. */
 void shim_note_verified(struct shim *shim);
 
-/* -- shim_write.c: what goes to the disk --------------------------------------------------------
- */
+/* -- shim_write.c: what goes to the disk ------------------------------------------------------- */
 int shim_set_term(struct raft_io *io, raft_term term);
 int shim_set_vote(struct raft_io *io, raft_id vote);
 int shim_append(struct raft_io *io, struct raft_io_append *request,

@@ -19,8 +19,7 @@ struct shim_send {
     struct shim_send *next;
 };
 
-/* -- The rules for one message --------------------------------------------------------------------
- */
+/* -- The rules for one message ----------------------------------------------------------------- */
 
 void
 shim_note_verified(struct shim *shim)
@@ -113,8 +112,7 @@ shim_rewind_trimmed(struct shim *shim)
     }
 }
 
-/* -- Handing below --------------------------------------------------------------------------------
- */
+/* -- Handing below ----------------------------------------------------------------------------- */
 
 static void
 finish(struct shim_send *send)

@@ -66,8 +66,7 @@ shim_set_vote(struct raft_io *io, raft_id vote)
 #endif
 }
 
-/* -- S-6: a truncate and a snapshot never under way together --------------------------------------
- */
+/* -- S-6: a truncate and a snapshot never under way together ----------------------------------- */
 
 /*
  * S-6, cures A4: raft_uv has room for one barrier between segments; a truncate that comes while a
@@ -93,10 +92,14 @@ static int
 hand_below(struct shim *shim, struct shim_write *write)
 {
     struct raft_io *below = shim->below;
+    bool truncates = write->request == NULL;
     int status;
     write->handed = true;
+#if defined(QO_MUTANT_ACK_BEFORE_SYNC)
+    write->due = true;
+#endif
     shim->inside++;
-    if (write->request == NULL) {
+    if (truncates) {
         shim->truncates_count++;
         shim->truncates_unsettled = shim->truncates_count;
         write->stored = write->due = true;
@@ -105,11 +108,8 @@ hand_below(struct shim *shim, struct shim_write *write)
         write->follows_truncate = shim->truncates_unsettled;
         status = below->append(below, &write->below, write->entries, write->entries_count, stored);
     }
-    shim->inside--;
-#if defined(QO_MUTANT_ACK_BEFORE_SYNC)
-    write->due = true;
-#endif
-    end_if_failed(shim, status, write->request == NULL ? "truncating the log" : "appending");
+    shim->inside--; /* `write` may be gone: without S-9 it is told inside. */
+    end_if_failed(shim, status, truncates ? "truncating the log" : "appending");
     return status;
 }
 
@@ -131,8 +131,7 @@ shim_hand_waiting_writes(struct shim *shim)
     }
 }
 
-/* -- Appends and truncates
- * -------------------------------------------------------------------------- */
+/* -- Appends and truncates --------------------------------------------------------------------- */
 
 static struct shim_write *
 write_queue(struct shim *shim)
@@ -268,8 +267,7 @@ shim_writes_under_way(const struct shim *shim)
     return shim->writes_first != NULL || (shim->put.request != NULL && shim->put.trailing == 0);
 }
 
-/* -- Snapshots
- * -------------------------------------------------------------------------------------- */
+/* -- Snapshots --------------------------------------------------------------------------------- */
 
 static void
 put_finished(struct shim *shim, int status)
@@ -344,8 +342,7 @@ shim_tell_put(struct shim *shim)
     return true;
 }
 
-/* -- S-10
- * ------------------------------------------------------------------------------------------- */
+/* -- S-10 -------------------------------------------------------------------------------------- */
 
 void
 shim_watch_disk(struct shim *shim, uint64_t step_ms)

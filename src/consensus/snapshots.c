@@ -20,8 +20,7 @@
 enum { WRAP_BYTES = 20, ENTRY_OVERHEAD_BYTES = 32 };
 static const uint32_t WRAP_MAGIC = 0x314d4f51; /* "QOM1" */
 
-/* -- The wrapped manifest
- * --------------------------------------------------------------------------- */
+/* -- The wrapped manifest ---------------------------------------------------------------------- */
 
 static void
 wrap(struct bytes manifest, uint64_t applied, struct raft_buffer *out)
@@ -51,8 +50,7 @@ unwrap(const struct raft_buffer *buffer, uint64_t *applied_out)
     return bytes_make(data + WRAP_BYTES, get_le32(data + 16));
 }
 
-/* -- libraft's state machine
- * ------------------------------------------------------------------------ */
+/* -- libraft's state machine ------------------------------------------------------------------- */
 
 static int
 apply(struct raft_fsm *fsm, const struct raft_buffer *buffer, void **result)
@@ -165,8 +163,7 @@ restore(struct raft_fsm *fsm, struct raft_buffer *buffer)
     return 0;
 }
 
-/* -- When
- * ------------------------------------------------------------------------------------------- */
+/* -- When -------------------------------------------------------------------------------------- */
 
 void
 snapshots_consider(struct consensus *consensus)

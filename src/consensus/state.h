@@ -68,8 +68,7 @@ struct consensus {
     struct snapshots snapshots;
 };
 
-/* -- handover.c: what libraft decided reaches the client
- * ------------------------------------------- */
+/* -- handover.c: what libraft decided reaches the client --------------------------------------- */
 
 /* The shim's hook after every event: delivers, says who leads, tells proposers and readers. */
 void handover_settled(void *context);
@@ -77,8 +76,7 @@ void handover_settled(void *context);
 void handover_begin_round(struct consensus *consensus);
 void handover_proposal_done(struct raft_apply *request, int status, void *result);
 
-/* -- snapshots.c: the log stays bounded
- * ------------------------------------------------------------- */
+/* -- snapshots.c: the log stays bounded -------------------------------------------------------- */
 
 void snapshots_init(struct consensus *consensus, uint64_t bytes_max);
 /* After entries were delivered: counts them and asks libraft for a snapshot if they are enough. */

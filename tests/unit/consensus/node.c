@@ -22,8 +22,7 @@
 
 enum { WAIT_END_MS = 20000, IN_FLIGHT = 4 };
 
-/* -- In the node's process
- * -------------------------------------------------------------------------- */
+/* -- In the node's process --------------------------------------------------------------------- */
 
 /* What survives a crash: as of the last checkpoint. */
 struct durable {
@@ -84,9 +83,14 @@ deliver(void *context, uint64_t index, uint64_t term, struct bytes entry)
     uint8_t before[8];
     QO_ASSERT(process->room && index > process->state.index);
     (void)pthread_mutex_lock(&process->mutex);
-    put_le64(before, process->state.hash);
-    uint32_t crc = hash_crc32c_more(hash_crc32c(bytes_make(before, sizeof before)), entry);
-    process->state = (struct durable){index, term, process->state.count + 1, crc};
+    process->state.index = index;
+    process->state.term = term;
+    if (entry.data != NULL) { /* Else the log's own. */
+        put_le64(before, process->state.hash);
+        process->state.hash =
+            hash_crc32c_more(hash_crc32c(bytes_make(before, sizeof before)), entry);
+        process->state.count++;
+    }
     (void)pthread_mutex_unlock(&process->mutex);
 }
 
@@ -105,12 +109,9 @@ checkpoint(void *context, uint64_t index, uint64_t term, struct buf *manifest_ou
     struct process *process = context;
     char fresh[300];
     (void)pthread_mutex_lock(&process->mutex);
-    if (process->state.index < index) { /* All was delivered, so this is the log's own entry. */
-        process->state.index = index;
-        process->state.term = term;
-    }
     struct durable state = process->state;
     (void)pthread_mutex_unlock(&process->mutex);
+    QO_ASSERT(state.index >= index && QO_IMPLIES(state.index == index, state.term == term));
     (void)snprintf(fresh, sizeof fresh, "%s.new", process->state_path);
     int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     bool made = fd >= 0 && write(fd, &state, sizeof state) == (ssize_t)sizeof state &&
@@ -252,8 +253,7 @@ run(const struct node *node, int socket)
     _exit(1);
 }
 
-/* -- In the test's process
- * -------------------------------------------------------------------------- */
+/* -- In the test's process --------------------------------------------------------------------- */
 
 void
 node_make_all(struct node *nodes, uint32_t count, const char *root, uint16_t port)

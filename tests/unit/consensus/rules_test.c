@@ -10,7 +10,7 @@
 
 #include "world.c" /* Test support of this directory. */
 
-static struct world world; /* Large; one at a time. */
+static struct world *world; /* The one under test. */
 
 struct scenario {
     const char *name;
@@ -36,20 +36,20 @@ run_scenario(const struct scenario *scenario)
 static void
 run_ms(unsigned ms)
 {
-    raft_fixture_step_until_elapsed(&world.fixture, ms);
+    raft_fixture_step_until_elapsed(&world->fixture, ms);
 }
 
 static bool
 becomes(unsigned i, int state, unsigned within_ms)
 {
-    return raft_fixture_step_until_state_is(&world.fixture, i, state, within_ms);
+    return raft_fixture_step_until_state_is(&world->fixture, i, state, within_ms);
 }
 
 static bool
 someone_leads(struct raft_fixture *fixture, void *but)
 {
     const unsigned *not_this = but;
-    for (unsigned i = 0; i < world.count; i++) {
+    for (unsigned i = 0; i < world->count; i++) {
         if (i != *not_this && raft_state(raft_fixture_get(fixture, i)) == RAFT_LEADER) {
             return true;
         }
@@ -61,8 +61,8 @@ static unsigned
 leader_but(unsigned but)
 {
     unsigned i = 0;
-    assert_true(raft_fixture_step_until(&world.fixture, someone_leads, &but, 30000));
-    while (i == but || raft_state(world_raft(&world, i)) != RAFT_LEADER) {
+    assert_true(raft_fixture_step_until(&world->fixture, someone_leads, &but, 30000));
+    while (i == but || raft_state(world_raft(world, i)) != RAFT_LEADER) {
         i++;
     }
     return i;
@@ -76,32 +76,32 @@ leader_but(unsigned but)
 static bool
 counts_a_tail_that_it_never_sent(const struct shim_rules *rules)
 {
-    world_init(&world, 3, rules, NULL);
-    raft_fixture_elect(&world.fixture, 0);
+    world = world_make(3, rules, NULL);
+    raft_fixture_elect(&world->fixture, 0);
     run_ms(200);
-    world_propose(&world, 0, 'a');
+    world_propose(world, 0, 'a');
     run_ms(500);
-    world_isolate(&world, 0);
+    world_isolate(world, 0);
     for (uint32_t value = 'x'; value <= 'z'; value++) {
-        world_propose(&world, 0, value);
+        world_propose(world, 0, value);
     }
-    raft_fixture_set_randomized_election_timeout(&world.fixture, 0, 60000);
+    raft_fixture_set_randomized_election_timeout(&world->fixture, 0, 60000);
     assert_true(becomes(0, RAFT_FOLLOWER, 5000));
-    world_join(&world, 0);
-    world_timeout(&world, 0, 60000);
+    world_join(world, 0);
+    world_timeout(world, 0, 60000);
     unsigned leader = leader_but(0), other = 3 - leader;
-    world_cut(&world, leader, other);
-    world_cut(&world, other, leader);
-    world_propose(&world, leader, 'b');
+    world_cut(world, leader, other);
+    world_cut(world, other, leader);
+    world_propose(world, leader, 'b');
     run_ms(400);
-    bool acknowledged = world_acknowledged(&world, 'b');
-    raft_fixture_kill(&world.fixture, leader);
-    world_timeout(&world, 0, 1200);
-    world_timeout(&world, other, 1900);
+    bool acknowledged = world_acknowledged(world, 'b');
+    raft_fixture_kill(&world->fixture, leader);
+    world_timeout(world, 0, 1200);
+    world_timeout(world, other, 1900);
     unsigned next = leader_but(leader);
-    world_propose(&world, next, 'c');
+    world_propose(world, next, 'c');
     run_ms(3000);
-    return world_diverged(&world) || (acknowledged && world_copies(&world, 'b') < 2);
+    return world_diverged(world) || (acknowledged && world_copies(world, 'b') < 2);
 }
 
 /*
@@ -111,44 +111,44 @@ counts_a_tail_that_it_never_sent(const struct shim_rules *rules)
 static bool
 counts_an_ack_for_another_leaders_entry(const struct shim_rules *rules)
 {
-    world_init(&world, 5, rules, NULL);
-    raft_fixture_elect(&world.fixture, 0);
+    world = world_make(5, rules, NULL);
+    raft_fixture_elect(&world->fixture, 0);
     run_ms(500);
     for (unsigned i = 1; i < 4; i++) { /* Only 4 hears of x. */
-        world_cut(&world, 0, i);
-        world_cut(&world, i, 0);
-        world_timeout(&world, i, i == 1 ? 1500 : 3000);
+        world_cut(world, 0, i);
+        world_cut(world, i, 0);
+        world_timeout(world, i, i == 1 ? 1500 : 3000);
     }
-    raft_fixture_set_disk_latency(&world.fixture, 4, 4500);
-    world_propose(&world, 0, 'x');
+    raft_fixture_set_disk_latency(&world->fixture, 4, 4500);
+    world_propose(world, 0, 'x');
     run_ms(100);
-    world_isolate(&world, 0);
-    raft_fixture_set_randomized_election_timeout(&world.fixture, 0, 60000);
-    world_timeout(&world, 4, 60000);
+    world_isolate(world, 0);
+    raft_fixture_set_randomized_election_timeout(&world->fixture, 0, 60000);
+    world_timeout(world, 4, 60000);
     assert_true(becomes(1, RAFT_LEADER, 4000));
     run_ms(120); /* Its first heartbeats are through. */
-    world_cut(&world, 1, 4);
-    world_cut(&world, 1, 3); /* 1 is left with 2, and 4's acks. */
-    world_cut(&world, 3, 1);
-    world_propose(&world, 1, 'b');
+    world_cut(world, 1, 4);
+    world_cut(world, 1, 3); /* 1 is left with 2, and 4's acks. */
+    world_cut(world, 3, 1);
+    world_propose(world, 1, 'b');
     run_ms(4600 - 1500 + 400);
-    bool acknowledged = world_acknowledged(&world, 'b');
-    raft_fixture_kill(&world.fixture, 1);
-    raft_fixture_kill(&world.fixture, 2);
-    raft_fixture_set_disk_latency(&world.fixture, 4, 10);
-    world_join(&world, 0);
-    world_timeout(&world, 0, 1200);
-    world_timeout(&world, 3, 3000);
-    world_timeout(&world, 4, 3000);
+    bool acknowledged = world_acknowledged(world, 'b');
+    raft_fixture_kill(&world->fixture, 1);
+    raft_fixture_kill(&world->fixture, 2);
+    raft_fixture_set_disk_latency(&world->fixture, 4, 10);
+    world_join(world, 0);
+    world_timeout(world, 0, 1200);
+    world_timeout(world, 3, 3000);
+    world_timeout(world, 4, 3000);
     run_ms(4000);
     /* 0, 3 and 4 are a majority: what was acknowledged must be among them. */
     unsigned copies = 0;
-    for (unsigned i = 0; i < world.count; i++) {
-        for (uint32_t at = 0; i != 1 && i != 2 && at < world.histories[i].count; at++) {
-            copies += world.histories[i].values[at] == 'b';
+    for (unsigned i = 0; i < world->count; i++) {
+        for (uint32_t at = 0; i != 1 && i != 2 && at < world->histories[i].count; at++) {
+            copies += world->histories[i].values[at] == 'b';
         }
     }
-    return world_diverged(&world) || (acknowledged && copies == 0);
+    return world_diverged(world) || (acknowledged && copies == 0);
 }
 
 /*
@@ -159,68 +159,68 @@ counts_an_ack_for_another_leaders_entry(const struct shim_rules *rules)
 static bool
 commits_an_old_terms_entry_by_counting(const struct shim_rules *rules)
 {
-    world_init(&world, 3, rules, NULL);
-    raft_fixture_elect(&world.fixture, 1);
+    world = world_make(3, rules, NULL);
+    raft_fixture_elect(&world->fixture, 1);
     run_ms(200);
-    world_propose(&world, 1, 'a');
+    world_propose(world, 1, 'a');
     run_ms(500);
-    world_isolate(&world, 1);
-    world_propose(&world, 1, 'x');
-    raft_fixture_set_randomized_election_timeout(&world.fixture, 1, 90000);
-    world_timeout(&world, 0, 1000);
-    world_timeout(&world, 2, 1900);
+    world_isolate(world, 1);
+    world_propose(world, 1, 'x');
+    raft_fixture_set_randomized_election_timeout(&world->fixture, 1, 90000);
+    world_timeout(world, 0, 1000);
+    world_timeout(world, 2, 1900);
     assert_true(becomes(1, RAFT_FOLLOWER, 5000));
     assert_true(becomes(0, RAFT_LEADER, 30000));
-    world_isolate(&world, 0);
-    world_propose(&world, 0, 'y');
-    raft_fixture_set_randomized_election_timeout(&world.fixture, 0, 90000);
+    world_isolate(world, 0);
+    world_propose(world, 0, 'y');
+    raft_fixture_set_randomized_election_timeout(&world->fixture, 0, 90000);
     assert_true(becomes(0, RAFT_FOLLOWER, 5000));
-    world_join(&world, 1);
-    world_cut(&world, 0, 1);
-    world_cut(&world, 1, 0);
-    world_timeout(&world, 1, 1100);
-    world_timeout(&world, 2, 1700);
+    world_join(world, 1);
+    world_cut(world, 0, 1);
+    world_cut(world, 1, 0);
+    world_timeout(world, 1, 1100);
+    world_timeout(world, 2, 1700);
     (void)becomes(1, RAFT_LEADER, 10000);
     run_ms(2000);
-    raft_fixture_kill(&world.fixture, 1);
-    world_mend(&world, 0, 2);
-    world_mend(&world, 2, 0);
-    world_timeout(&world, 0, 1100);
-    world_timeout(&world, 2, 1900);
+    raft_fixture_kill(&world->fixture, 1);
+    world_mend(world, 0, 2);
+    world_mend(world, 2, 0);
+    world_timeout(world, 0, 1100);
+    world_timeout(world, 2, 1900);
     unsigned next = leader_but(1);
-    world_propose(&world, next, 'z');
+    world_propose(world, next, 'z');
     run_ms(3000);
     for (unsigned i = 0; i < 3; i++) {
-        if (raft_state(world_raft(&world, i)) == RAFT_UNAVAILABLE) {
+        if (raft_state(world_raft(world, i)) == RAFT_UNAVAILABLE) {
             return true;
         }
     }
-    return world_diverged(&world);
+    return world_diverged(world);
 }
 
 /* A3: the leader's disk is faster than the way to a follower and back, and writes keep coming. */
 static bool
 never_commits_under_a_stream(const struct shim_rules *rules)
 {
-    world_init(&world, 3, rules, NULL);
-    raft_fixture_elect(&world.fixture, 0);
+    world = world_make(3, rules, NULL);
+    raft_fixture_elect(&world->fixture, 0);
     run_ms(200);
     for (unsigned i = 0; i < 3; i++) {
-        raft_fixture_set_disk_latency(&world.fixture, i, 1);
-        raft_fixture_set_network_latency(&world.fixture, i, 5);
+        raft_fixture_set_disk_latency(&world->fixture, i, 1);
+        raft_fixture_set_network_latency(&world->fixture, i, 5);
     }
-    raft_time last = raft_fixture_time(&world.fixture), end = last + 2000;
+    raft_time last = raft_fixture_time(&world->fixture), end = last + 2000;
     uint32_t value = 0;
-    while (raft_fixture_time(&world.fixture) < end) {
-        (void)raft_fixture_step(&world.fixture);
-        if (raft_fixture_time(&world.fixture) >= last + 5) {
-            last = raft_fixture_time(&world.fixture);
+    while (raft_fixture_time(&world->fixture) < end) {
+        (void)raft_fixture_step(&world->fixture);
+        if (raft_fixture_time(&world->fixture) >= last + 5) {
+            last = raft_fixture_time(&world->fixture);
             value++;
-            world_propose(&world, 0, value);
+            world_propose(world, 0, value);
         }
     }
     assert_true(value > 300);
-    return world.acknowledged_count < value * 9 / 10;
+    return world->acknowledged_count < value * 9 / 10;
 }
 
 /*
@@ -230,18 +230,18 @@ never_commits_under_a_stream(const struct shim_rules *rules)
 static bool
 stands_with_an_unstored_log(const struct shim_rules *rules)
 {
-    world_init(&world, 3, rules, NULL);
-    raft_fixture_elect(&world.fixture, 0);
+    world = world_make(3, rules, NULL);
+    raft_fixture_elect(&world->fixture, 0);
     run_ms(500);
-    raft_fixture_set_disk_latency(&world.fixture, 1, 20000);
-    world_propose(&world, 0, 'x');
+    raft_fixture_set_disk_latency(&world->fixture, 1, 20000);
+    world_propose(world, 0, 'x');
     run_ms(100);
-    raft_fixture_kill(&world.fixture, 0);
-    world_timeout(&world, 1, 1000);
-    world_timeout(&world, 2, 60000);
+    raft_fixture_kill(&world->fixture, 0);
+    world_timeout(world, 1, 1000);
+    world_timeout(world, 2, 60000);
     bool stood = becomes(1, RAFT_CANDIDATE, 8000);
-    const struct raft *raft = world_raft(&world, 1);
-    return stood && raft->last_stored < raft_last_index(world_raft(&world, 1));
+    const struct raft *raft = world_raft(world, 1);
+    return stood && raft->last_stored < raft_last_index(world_raft(world, 1));
 }
 
 static void

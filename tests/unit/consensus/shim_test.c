@@ -19,10 +19,10 @@
 
 enum { CALLS_MAX = 64, PENDING_MAX = 16, ENTRY_BYTES = 1024 * 1024, ENTRIES = 40 };
 
-/* -- Below
- * ------------------------------------------------------------------------------------------ */
+/* -- Below ------------------------------------------------------------------------------------- */
 
 struct fake {
+    struct fake *before;
     struct raft_io io;
     struct raft raft;
     struct shim shim;
@@ -46,14 +46,14 @@ struct fake {
     struct raft_message heard;
 };
 
-static struct fake fake;
+static struct fake *fake;
 static struct raft_entry entries[ENTRIES];
 
 static void
 note(const char *call, unsigned long long argument)
 {
-    size_t used = strlen(fake.calls);
-    (void)snprintf(fake.calls + used, sizeof fake.calls - used, "%s(%llu) ", call, argument);
+    size_t used = strlen(fake->calls);
+    (void)snprintf(fake->calls + used, sizeof fake->calls - used, "%s(%llu) ", call, argument);
 }
 
 static int
@@ -61,8 +61,8 @@ fake_start(struct raft_io *io, unsigned ms, raft_io_tick_cb tick, raft_io_recv_c
 {
     (void)io;
     (void)ms;
-    fake.tick = tick;
-    fake.recv = recv;
+    fake->tick = tick;
+    fake->recv = recv;
     return 0;
 }
 
@@ -70,16 +70,16 @@ static int
 fake_set_term(struct raft_io *io, raft_term term)
 {
     (void)io;
-    fake.term = fake.status == 0 ? term : fake.term;
-    return fake.status;
+    fake->term = fake->status == 0 ? term : fake->term;
+    return fake->status;
 }
 
 static int
 fake_set_vote(struct raft_io *io, raft_id vote)
 {
     (void)io;
-    fake.vote = fake.status == 0 ? vote : fake.vote;
-    return fake.status;
+    fake->vote = fake->status == 0 ? vote : fake->vote;
+    return fake->status;
 }
 
 static int
@@ -87,17 +87,17 @@ fake_send(struct raft_io *io, struct raft_io_send *request, const struct raft_me
           raft_io_send_cb callback)
 {
     (void)io;
-    fake.message = *message;
-    if (fake.inside) {
-        callback(request, fake.status);
+    fake->message = *message;
+    if (fake->inside) {
+        callback(request, fake->status);
         return 0;
     }
-    if (fake.status == 0) {
+    if (fake->status == 0) {
         request->cb = callback;
-        fake.sends[fake.sends_count] = request;
-        fake.sends_count++;
+        fake->sends[fake->sends_count] = request;
+        fake->sends_count++;
     }
-    return fake.status;
+    return fake->status;
 }
 
 static int
@@ -107,16 +107,16 @@ fake_append(struct raft_io *io, struct raft_io_append *request, const struct raf
     (void)io;
     (void)list;
     note("append", n);
-    if (fake.inside) {
-        callback(request, fake.status);
+    if (fake->inside) {
+        callback(request, fake->status);
         return 0;
     }
-    if (fake.status == 0) {
+    if (fake->status == 0) {
         request->cb = callback;
-        fake.appends[fake.appends_count] = request;
-        fake.appends_count++;
+        fake->appends[fake->appends_count] = request;
+        fake->appends_count++;
     }
-    return fake.status;
+    return fake->status;
 }
 
 static int
@@ -124,7 +124,7 @@ fake_truncate(struct raft_io *io, raft_index index)
 {
     (void)io;
     note("truncate", index);
-    return fake.status;
+    return fake->status;
 }
 
 static int
@@ -135,49 +135,48 @@ fake_put(struct raft_io *io, unsigned trailing, struct raft_io_snapshot_put *req
     (void)trailing;
     note("put", snapshot->index);
     request->cb = callback;
-    fake.put = fake.status == 0 ? request : NULL;
-    return fake.status;
+    fake->put = fake->status == 0 ? request : NULL;
+    return fake->status;
 }
 
 static raft_time
 fake_time(struct raft_io *io)
 {
     (void)io;
-    return fake.now;
+    return fake->now;
 }
 
-/* -- libraft
- * ---------------------------------------------------------------------------------------- */
+/* -- libraft ----------------------------------------------------------------------------------- */
 
 static void
 hear_tick(struct raft_io *io)
 {
     (void)io;
-    fake.ticked++;
+    fake->ticked++;
 }
 
 static void
 hear(struct raft_io *io, struct raft_message *message)
 {
     (void)io;
-    fake.received++;
-    fake.heard = *message;
+    fake->received++;
+    fake->heard = *message;
 }
 
 static void
 told_send(struct raft_io_send *request, int status)
 {
     (void)request;
-    fake.told++;
-    fake.told_status = status;
+    fake->told++;
+    fake->told_status = status;
 }
 
 static void
 told_append(struct raft_io_append *request, int status)
 {
     (void)request;
-    fake.told++;
-    fake.told_status = status;
+    fake->told++;
+    fake->told_status = status;
 }
 
 static void
@@ -187,8 +186,7 @@ told_put(struct raft_io_snapshot_put *request, int status)
     note("told_put", (unsigned)status);
 }
 
-/* -- The test's hands
- * ------------------------------------------------------------------------------- */
+/* -- The test's hands -------------------------------------------------------------------------- */
 
 static int
 set_up(void **state)
@@ -196,9 +194,11 @@ set_up(void **state)
     static uint8_t bytes[ENTRY_BYTES];
     struct shim_hooks hooks = {0};
     (void)state;
-    memset(&fake, 0, sizeof fake);
-    fake.now = 1000000;
-    fake.io = (struct raft_io){
+    struct fake *before = fake;
+    fake = mem_zalloc(sizeof *fake);
+    fake->before = before; /* What a case leaves under way stays reachable. */
+    fake->now = 1000000;
+    fake->io = (struct raft_io){
         .version = 1,
         .start = fake_start,
         .set_term = fake_set_term,
@@ -209,24 +209,24 @@ set_up(void **state)
         .snapshot_put = fake_put,
         .time = fake_time,
     };
-    shim_init(&fake.shim, &fake.io, &hooks);
-    fake.shim.io.data = &fake.raft;
-    fake.raft.io = &fake.shim.io;
-    fake.raft.state = RAFT_FOLLOWER;
-    fake.raft.current_term = 3;
-    fake.raft.election_timeout = 500;
+    shim_init(&fake->shim, &fake->io, &hooks);
+    fake->shim.io.data = &fake->raft;
+    fake->raft.io = &fake->shim.io;
+    fake->raft.state = RAFT_FOLLOWER;
+    fake->raft.current_term = 3;
+    fake->raft.election_timeout = 500;
     for (size_t i = 0; i < ENTRIES; i++) {
         entries[i] = (struct raft_entry){.term = 3, .type = RAFT_COMMAND, .buf = {bytes, 8}};
     }
-    assert_int_equal(fake.shim.io.start(&fake.shim.io, 50, hear_tick, hear), 0);
+    assert_int_equal(fake->shim.io.start(&fake->shim.io, 50, hear_tick, hear), 0);
     return 0;
 }
 
 static void
 tick_after(unsigned ms)
 {
-    fake.now += ms;
-    fake.tick(&fake.io);
+    fake->now += ms;
+    fake->tick(&fake->io);
 }
 
 static void
@@ -234,19 +234,19 @@ receive(struct raft_message message)
 {
     message.server_id = 2;
     message.server_address = "2";
-    fake.recv(&fake.io, &message);
+    fake->recv(&fake->io, &message);
 }
 
 static int
 append(struct raft_io_append *request, unsigned n)
 {
-    return fake.shim.io.append(&fake.shim.io, request, entries, n, told_append);
+    return fake->shim.io.append(&fake->shim.io, request, entries, n, told_append);
 }
 
 static void
 finish_append(unsigned i, int status)
 {
-    fake.appends[i]->cb(fake.appends[i], status);
+    fake->appends[i]->cb(fake->appends[i], status);
 }
 
 static int
@@ -258,7 +258,7 @@ send_entries(struct raft_io_send *request, raft_index previous, unsigned n, raft
     message.append_entries.entries = entries;
     message.append_entries.n_entries = n;
     message.append_entries.leader_commit = commit;
-    return fake.shim.io.send(&fake.shim.io, request, &message, told_send);
+    return fake->shim.io.send(&fake->shim.io, request, &message, told_send);
 }
 
 /* Exit status of a child that runs `body`; 0 if it ran to its end. */
@@ -277,8 +277,7 @@ status_of_child(void (*body)(void))
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-/* -- S-9
- * -------------------------------------------------------------------------------------------- */
+/* -- S-9 --------------------------------------------------------------------------------------- */
 
 static void
 never_calls_back_inside(void **state)
@@ -286,21 +285,21 @@ never_calls_back_inside(void **state)
     struct raft_io_send send;
     struct raft_io_append request;
     (void)state;
-    fake.inside = true;
+    fake->inside = true;
     assert_int_equal(send_entries(&send, 1, 1, 0), 0);
-    assert_int_equal(fake.told, 0);
+    assert_int_equal(fake->told, 0);
     tick_after(50);
-    assert_int_equal(fake.told, 1);
+    assert_int_equal(fake->told, 1);
     assert_int_equal(append(&request, 1), 0);
-    assert_int_equal(fake.told, 1);
+    assert_int_equal(fake->told, 1);
     tick_after(50);
-    assert_int_equal(fake.told, 2);
+    assert_int_equal(fake->told, 2);
     /* Without the rule it does: libraft would go on with a request that it has freed. */
-    fake.shim.rules.never_inside = false;
+    fake->shim.rules.never_inside = false;
     assert_int_equal(send_entries(&send, 1, 1, 0), 0);
-    assert_int_equal(fake.told, 3);
+    assert_int_equal(fake->told, 3);
     assert_int_equal(append(&request, 1), 0);
-    assert_int_equal(fake.told, 4);
+    assert_int_equal(fake->told, 4);
 }
 
 static void
@@ -308,15 +307,15 @@ never_returns_an_error_of_send(void **state)
 {
     struct raft_io_send send;
     (void)state;
-    fake.status = RAFT_TOOBIG;
+    fake->status = RAFT_TOOBIG;
     assert_int_equal(send_entries(&send, 1, 1, 0), 0);
-    assert_int_equal(fake.told, 0);
+    assert_int_equal(fake->told, 0);
     tick_after(50);
-    assert_int_equal(fake.told, 1);
-    assert_int_equal(fake.told_status, RAFT_NOCONNECTION);
+    assert_int_equal(fake->told, 1);
+    assert_int_equal(fake->told_status, RAFT_NOCONNECTION);
     tick_after(50);
-    assert_int_equal(fake.told, 1);
-    fake.shim.rules.never_inside = false; /* libraft would turn itself off for that. */
+    assert_int_equal(fake->told, 1);
+    fake->shim.rules.never_inside = false; /* libraft would turn itself off for that. */
     assert_int_equal(send_entries(&send, 1, 1, 0), RAFT_TOOBIG);
 }
 
@@ -327,14 +326,13 @@ takes_a_send_that_nobody_waits_for(void **state)
         .type = RAFT_IO_TIMEOUT_NOW, .server_id = 2, .server_address = "2"};
     struct raft_io_send send;
     (void)state;
-    assert_int_equal(fake.shim.io.send(&fake.shim.io, &send, &message, NULL), 0);
-    assert_ptr_not_equal(fake.sends[0], &send); /* libraft may free its own meanwhile (B5). */
-    fake.sends[0]->cb(fake.sends[0], 0);
-    assert_int_equal(fake.told, 0);
+    assert_int_equal(fake->shim.io.send(&fake->shim.io, &send, &message, NULL), 0);
+    assert_ptr_not_equal(fake->sends[0], &send); /* libraft may free its own meanwhile (B5). */
+    fake->sends[0]->cb(fake->sends[0], 0);
+    assert_int_equal(fake->told, 0);
 }
 
-/* -- Acknowledging
- * ---------------------------------------------------------------------------------- */
+/* -- Acknowledging ----------------------------------------------------------------------------- */
 
 /* Mutant ACK_BEFORE_SYNC must fail here. */
 static void
@@ -346,11 +344,11 @@ tells_of_an_append_only_once_the_disk_has_it(void **state)
     assert_int_equal(append(&second, 1), 0);
     tick_after(50);
     tick_after(50);
-    assert_int_equal(fake.told, 0);
+    assert_int_equal(fake->told, 0);
     finish_append(1, 0); /* Out of order below: still told in order. */
-    assert_int_equal(fake.told, 0);
+    assert_int_equal(fake->told, 0);
     finish_append(0, 0);
-    assert_int_equal(fake.told, 2);
+    assert_int_equal(fake->told, 2);
 }
 
 static void
@@ -358,19 +356,19 @@ tells_a_leader_of_the_next_batch_when_the_last_is_committed(void **state)
 {
     struct raft_io_append first, second;
     (void)state;
-    fake.raft.state = RAFT_LEADER;
-    fake.shim.lead_term = fake.raft.current_term;
-    fake.raft.last_stored = fake.raft.commit_index = 5;
+    fake->raft.state = RAFT_LEADER;
+    fake->shim.lead_term = fake->raft.current_term;
+    fake->raft.last_stored = fake->raft.commit_index = 5;
     assert_int_equal(append(&first, 1), 0);
     assert_int_equal(append(&second, 1), 0);
     finish_append(0, 0);
-    assert_int_equal(fake.told, 1);
-    fake.raft.last_stored = 6; /* As libraft does when told. */
+    assert_int_equal(fake->told, 1);
+    fake->raft.last_stored = 6; /* As libraft does when told. */
     finish_append(1, 0);
-    assert_int_equal(fake.told, 1);
-    fake.raft.commit_index = 6;
+    assert_int_equal(fake->told, 1);
+    fake->raft.commit_index = 6;
     tick_after(50);
-    assert_int_equal(fake.told, 2);
+    assert_int_equal(fake->told, 2);
 }
 
 /* Mutant VOTE_NOT_PERSISTED must fail here. */
@@ -387,15 +385,15 @@ keeps_term_and_vote_on_the_disk_before_it_returns(void **state)
     assert_false(ballot_create(file));
     ballot_open(&ballot, file);
     assert_int_equal(ballot.term, 1);
-    fake.shim.ballot = &ballot;
-    assert_int_equal(fake.shim.io.set_term(&fake.shim.io, 7), 0);
-    assert_int_equal(fake.shim.io.set_vote(&fake.shim.io, 3), 0);
+    fake->shim.ballot = &ballot;
+    assert_int_equal(fake->shim.io.set_term(&fake->shim.io, 7), 0);
+    assert_int_equal(fake->shim.io.set_vote(&fake->shim.io, 3), 0);
     ballot_open(&again, file);
     assert_int_equal(again.term, 7);
     assert_int_equal(again.vote, 3);
-    assert_int_equal(fake.term, 7);
-    assert_int_equal(fake.vote, 3);
-    assert_int_equal(fake.shim.io.set_term(&fake.shim.io, 8), 0);
+    assert_int_equal(fake->term, 7);
+    assert_int_equal(fake->vote, 3);
+    assert_int_equal(fake->shim.io.set_term(&fake->shim.io, 8), 0);
     ballot_open(&again, file);
     assert_true(again.term == 8 && again.vote == 0);
     /* What may stand beside (8, 0): a crash before raft_uv's write. Nothing newer or other. */
@@ -411,28 +409,27 @@ keeps_term_and_vote_on_the_disk_before_it_returns(void **state)
     (void)rmdir(path);
 }
 
-/* -- S-4
- * -------------------------------------------------------------------------------------------- */
+/* -- S-4 --------------------------------------------------------------------------------------- */
 
 static void
 fail_set_term(void)
 {
-    fake.status = RAFT_IOERR;
-    (void)fake.shim.io.set_term(&fake.shim.io, 4);
+    fake->status = RAFT_IOERR;
+    (void)fake->shim.io.set_term(&fake->shim.io, 4);
 }
 
 static void
 fail_set_vote(void)
 {
-    fake.status = RAFT_IOERR;
-    (void)fake.shim.io.set_vote(&fake.shim.io, 1);
+    fake->status = RAFT_IOERR;
+    (void)fake->shim.io.set_vote(&fake->shim.io, 1);
 }
 
 static void
 fail_append_at_once(void)
 {
     struct raft_io_append request;
-    fake.status = RAFT_NOSPACE;
+    fake->status = RAFT_NOSPACE;
     (void)append(&request, 1);
 }
 
@@ -447,15 +444,15 @@ fail_append_later(void)
 static void
 fail_truncate(void)
 {
-    fake.status = RAFT_IOERR;
-    (void)fake.shim.io.truncate(&fake.shim.io, 9);
+    fake->status = RAFT_IOERR;
+    (void)fake->shim.io.truncate(&fake->shim.io, 9);
 }
 
 static void
 truncate_committed(void)
 {
-    fake.raft.commit_index = 9;
-    (void)fake.shim.io.truncate(&fake.shim.io, 9);
+    fake->raft.commit_index = 9;
+    (void)fake->shim.io.truncate(&fake->shim.io, 9);
 }
 
 static void
@@ -463,8 +460,8 @@ put_and_fail(unsigned trailing)
 {
     static struct raft_io_snapshot_put request;
     static struct raft_snapshot snapshot = {.index = 6, .term = 2};
-    (void)fake.shim.io.snapshot_put(&fake.shim.io, trailing, &request, &snapshot, told_put);
-    fake.put->cb(fake.put, RAFT_NOSPACE);
+    (void)fake->shim.io.snapshot_put(&fake->shim.io, trailing, &request, &snapshot, told_put);
+    fake->put->cb(fake->put, RAFT_NOSPACE);
 }
 
 static void
@@ -477,7 +474,7 @@ static void
 fail_own_snapshot(void)
 {
     put_and_fail(100);
-    _exit(strstr(fake.calls, "told_put(22)") != NULL ? 0 : 1);
+    _exit(strstr(fake->calls, "told_put(22)") != NULL ? 0 : 1);
 }
 
 static void
@@ -499,13 +496,12 @@ ends_the_process_before_libraft_hears_of_a_failed_disk(void **state)
             fail_msg("case %zu: exit status %d, not %d", i, status, cases[i].status);
         }
     }
-    fake.shim.rules.storage_is_fatal = false; /* libraft would truncate its memory and go on. */
+    fake->shim.rules.storage_is_fatal = false; /* libraft would truncate its memory and go on. */
     fail_append_later();
-    assert_int_equal(fake.told_status, RAFT_NOSPACE);
+    assert_int_equal(fake->told_status, RAFT_NOSPACE);
 }
 
-/* -- S-5
- * -------------------------------------------------------------------------------------------- */
+/* -- S-5 --------------------------------------------------------------------------------------- */
 
 static void
 does_not_become_a_candidate_while_it_writes(void **state)
@@ -516,26 +512,25 @@ does_not_become_a_candidate_while_it_writes(void **state)
     depose.request_vote.disrupt_leader = true;
     (void)state;
     tick_after(1000);
-    assert_int_equal(fake.ticked, 1);
+    assert_int_equal(fake->ticked, 1);
     assert_int_equal(append(&request, 1), 0);
     tick_after(50);
     receive(now);
     receive(depose);
-    assert_true(fake.ticked == 1 && fake.received == 0);
+    assert_true(fake->ticked == 1 && fake->received == 0);
     finish_append(0, 0);
     tick_after(50);
     receive(now);
     receive(depose);
-    assert_true(fake.ticked == 2 && fake.received == 2);
+    assert_true(fake->ticked == 2 && fake->received == 2);
     assert_int_equal(append(&request, 1), 0);
-    fake.raft.state = RAFT_LEADER; /* A leader's clock is its heartbeat. */
-    fake.shim.lead_term = fake.raft.current_term;
+    fake->raft.state = RAFT_LEADER; /* A leader's clock is its heartbeat. */
+    fake->shim.lead_term = fake->raft.current_term;
     tick_after(50);
-    assert_int_equal(fake.ticked, 3);
+    assert_int_equal(fake->ticked, 3);
 }
 
-/* -- S-6
- * -------------------------------------------------------------------------------------------- */
+/* -- S-6 --------------------------------------------------------------------------------------- */
 
 static void
 holds_a_truncate_while_a_snapshot_is_put(void **state)
@@ -544,19 +539,19 @@ holds_a_truncate_while_a_snapshot_is_put(void **state)
     struct raft_io_snapshot_put put;
     struct raft_io_append before, after, later;
     (void)state;
-    struct raft_io *io = &fake.shim.io;
+    struct raft_io *io = &fake->shim.io;
     assert_int_equal(io->snapshot_put(io, 100, &put, &snapshot, told_put), 0);
     assert_int_equal(append(&before, 1), 0); /* Appends alone may go on. */
-    assert_string_equal(fake.calls, "put(6) append(1) ");
+    assert_string_equal(fake->calls, "put(6) append(1) ");
     assert_int_equal(io->truncate(io, 8), 0);
     assert_int_equal(append(&after, 2), 0);
-    assert_string_equal(fake.calls, "put(6) append(1) ");
-    fake.put->cb(fake.put, 0);
+    assert_string_equal(fake->calls, "put(6) append(1) ");
+    fake->put->cb(fake->put, 0);
     /* Not inside the put's callback: raft_uv has not let go of its barrier yet. */
-    assert_string_equal(fake.calls, "put(6) append(1) told_put(0) ");
+    assert_string_equal(fake->calls, "put(6) append(1) told_put(0) ");
     tick_after(50);
-    assert_string_equal(fake.calls, "put(6) append(1) told_put(0) truncate(8) append(2) ");
-    const char *then = fake.calls + strlen(fake.calls);
+    assert_string_equal(fake->calls, "put(6) append(1) told_put(0) truncate(8) append(2) ");
+    const char *then = fake->calls + strlen(fake->calls);
     /* The other way round: a put waits until an append behind the truncate is on the disk. */
     assert_int_equal(io->snapshot_put(io, 100, &put, &snapshot, told_put), 0);
     assert_int_equal(append(&later, 3), 0);
@@ -565,13 +560,12 @@ holds_a_truncate_while_a_snapshot_is_put(void **state)
     assert_null(strstr(then, "put(6)"));
     finish_append(1, 0);
     assert_non_null(strstr(then, "append(3) put(6)"));
-    fake.put->cb(fake.put, 0);
+    fake->put->cb(fake->put, 0);
     finish_append(2, 0);
-    assert_int_equal(fake.told, 3);
+    assert_int_equal(fake->told, 3);
 }
 
-/* -- S-10
- * ------------------------------------------------------------------------------------------- */
+/* -- S-10 -------------------------------------------------------------------------------------- */
 
 static void
 wait_for_disk_too_long(void)
@@ -588,7 +582,7 @@ wait_for_snapshot_too_long(void)
 {
     static struct raft_io_snapshot_put request;
     static struct raft_snapshot snapshot = {.index = 6, .term = 2};
-    (void)fake.shim.io.snapshot_put(&fake.shim.io, 9, &request, &snapshot, told_put);
+    (void)fake->shim.io.snapshot_put(&fake->shim.io, 9, &request, &snapshot, told_put);
     for (unsigned i = 0; i < QO_SNAPSHOT_STALL_MS_MAX / 50 + 2; i++) {
         tick_after(50);
     }
@@ -597,7 +591,7 @@ wait_for_snapshot_too_long(void)
 static void
 be_unavailable(void)
 {
-    fake.raft.state = RAFT_UNAVAILABLE;
+    fake->raft.state = RAFT_UNAVAILABLE;
     tick_after(50);
 }
 
@@ -614,9 +608,9 @@ be_stopped(void)
 static void
 lead_slow_followers(void)
 {
-    fake.raft.state = RAFT_LEADER;
-    fake.shim.lead_term = fake.raft.current_term;
-    fake.raft.last_stored = 100;
+    fake->raft.state = RAFT_LEADER;
+    fake->shim.lead_term = fake->raft.current_term;
+    fake->raft.last_stored = 100;
     for (unsigned i = 0; i < 10 * QO_APPEND_STALL_MS_MAX / 50; i++) {
         tick_after(50);
     }
@@ -631,13 +625,12 @@ ends_the_process_if_its_own_disk_is_silent_and_for_nobody_else(void **state)
     assert_int_equal(status_of_child(be_unavailable), FATAL_RAFT);
     assert_int_equal(status_of_child(be_stopped), 0);
     assert_int_equal(status_of_child(lead_slow_followers), 0);
-    fake.shim.rules.watch = false; /* It would sit there, deaf, for ever. */
+    fake->shim.rules.watch = false; /* It would sit there, deaf, for ever. */
     assert_int_equal(status_of_child(wait_for_disk_too_long), 0);
     assert_int_equal(status_of_child(be_unavailable), 0);
 }
 
-/* -- Votes, messages, snapshots
- * --------------------------------------------------------------------- */
+/* -- Votes, messages, snapshots ---------------------------------------------------------------- */
 
 static void
 does_not_vote_right_after_its_start(void **state)
@@ -645,14 +638,14 @@ does_not_vote_right_after_its_start(void **state)
     struct raft_message vote = {.type = RAFT_IO_REQUEST_VOTE};
     struct raft_message ack = {.type = RAFT_IO_APPEND_ENTRIES_RESULT};
     (void)state;
-    fake.now += 499;
+    fake->now += 499;
     receive(vote);
-    assert_int_equal(fake.received, 0);
+    assert_int_equal(fake->received, 0);
     receive(ack);
-    assert_int_equal(fake.received, 1);
-    fake.now += 1;
+    assert_int_equal(fake->received, 1);
+    fake->now += 1;
     receive(vote);
-    assert_int_equal(fake.received, 2);
+    assert_int_equal(fake->received, 2);
 }
 
 static void
@@ -666,30 +659,30 @@ bounds_messages_and_what_is_on_the_way(void **state)
     for (size_t i = 0; i < ENTRIES; i++) {
         entries[i].buf.len = ENTRY_BYTES - 64;
     }
-    fake.raft.state = RAFT_LEADER;
-    fake.shim.lead_term = fake.raft.current_term;
-    fake.raft.configuration = (struct raft_configuration){servers, 2};
-    fake.raft.leader_state.progress = progress;
+    fake->raft.state = RAFT_LEADER;
+    fake->shim.lead_term = fake->raft.current_term;
+    fake->raft.configuration = (struct raft_configuration){servers, 2};
+    fake->raft.leader_state.progress = progress;
     for (unsigned i = 0; i < 4; i++) {
         progress[1].next_index = 100; /* libraft believes that it sent all. */
-        shim_enter(&fake.shim);
+        shim_enter(&fake->shim);
         assert_int_equal(send_entries(&sends[i], next - 1, ENTRIES, 90), 0);
-        shim_leave(&fake.shim);
-        assert_int_equal(fake.message.append_entries.n_entries, 4);
-        assert_int_equal(fake.message.append_entries.leader_commit, next + 3);
+        shim_leave(&fake->shim);
+        assert_int_equal(fake->message.append_entries.n_entries, 4);
+        assert_int_equal(fake->message.append_entries.leader_commit, next + 3);
         next += 4;
         assert_int_equal(progress[1].next_index, next);
     }
-    shim_enter(&fake.shim); /* 16 MiB are on the way: a heartbeat and no more. */
+    shim_enter(&fake->shim); /* 16 MiB are on the way: a heartbeat and no more. */
     assert_int_equal(send_entries(&sends[4], next - 1, ENTRIES, 90), 0);
-    shim_leave(&fake.shim);
-    assert_int_equal(fake.message.append_entries.n_entries, 0);
-    fake.sends[0]->cb(fake.sends[0], 0);
+    shim_leave(&fake->shim);
+    assert_int_equal(fake->message.append_entries.n_entries, 0);
+    fake->sends[0]->cb(fake->sends[0], 0);
     assert_int_equal(send_entries(&sends[5], next - 1, ENTRIES, 90), 0);
-    assert_int_equal(fake.message.append_entries.n_entries, 4);
-    fake.shim.rules.windows = false; /* All of it, however much. */
+    assert_int_equal(fake->message.append_entries.n_entries, 4);
+    fake->shim.rules.windows = false; /* All of it, however much. */
     assert_int_equal(send_entries(&sends[6], next - 1, ENTRIES, 90), 0);
-    assert_int_equal(fake.message.append_entries.n_entries, ENTRIES);
+    assert_int_equal(fake->message.append_entries.n_entries, ENTRIES);
 }
 
 static void
@@ -700,7 +693,7 @@ commits_nothing_that_a_message_did_not_bring(void **state)
     message.append_entries.leader_commit = 9;
     (void)state;
     receive(message);
-    assert_int_equal(fake.heard.append_entries.leader_commit, 5);
+    assert_int_equal(fake->heard.append_entries.leader_commit, 5);
 }
 
 static void
@@ -712,12 +705,12 @@ drops_snapshots_both_ways(void **state)
     (void)state;
     install.install_snapshot.data = (struct raft_buffer){raft_malloc(8), 8};
     receive(install);
-    assert_int_equal(fake.received, 0);
-    assert_true(fake.shim.install_refused);
-    assert_int_equal(fake.shim.io.send(&fake.shim.io, &send, &install, told_send), 0);
-    assert_int_equal(fake.sends_count, 0);
+    assert_int_equal(fake->received, 0);
+    assert_true(fake->shim.install_refused);
+    assert_int_equal(fake->shim.io.send(&fake->shim.io, &send, &install, told_send), 0);
+    assert_int_equal(fake->sends_count, 0);
     tick_after(50);
-    assert_true(fake.told == 1 && fake.told_status == 0);
+    assert_true(fake->told == 1 && fake->told_status == 0);
 }
 
 int

@@ -75,12 +75,15 @@ add_member(struct world *world, unsigned i, const struct shim_rules *rules)
     }
 }
 
-void
-world_init(struct world *world, unsigned count, const struct shim_rules *rules, uint64_t *chance)
+struct world *
+world_make(unsigned count, const struct shim_rules *rules, uint64_t *chance)
 {
+    static struct world *newest;
+    struct world *world = mem_zalloc(sizeof *world);
     struct raft_configuration configuration;
     consensus_prepare_process();
-    memset(world, 0, sizeof *world); /* raft_fixture_initialize() leaves fields unset. */
+    world->before = newest;
+    newest = world;
     world->count = count;
     world->chance = chance;
     QO_ASSERT(raft_fixture_initialize(&world->fixture) == 0);
@@ -91,13 +94,7 @@ world_init(struct world *world, unsigned count, const struct shim_rules *rules, 
     QO_ASSERT(raft_fixture_bootstrap(&world->fixture, &configuration) == 0);
     raft_configuration_close(&configuration);
     QO_ASSERT(raft_fixture_start(&world->fixture) == 0);
-}
-
-void
-world_close(struct world *world)
-{
-    /* libraft's close has faults (B18); what a world holds is left to the end of the process. */
-    world->count = 0;
+    return world;
 }
 
 struct raft *

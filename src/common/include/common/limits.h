@@ -152,8 +152,7 @@ static_assert(QO_STATES_MAX * QO_EVENTS_MAX * 5 + QO_DEFINITION_SOURCE_MAX < QO_
 static_assert(QO_CLIENT_CONNECTION_CALLS_MAX >= QO_OUTSTANDING_MAX / 2, "mostly calls");
 static_assert(QO_ENTRY_COMMANDS_MAX >= QO_OPERATIONS_MAX, "one order.batch fits one entry");
 
-/* -- consensus: bounds of the log and the links --------------------------------------------------
- */
+/* -- consensus: bounds of the log and the links ---------------------------------------------- */
 #define QO_CLUSTER_ID_MAX 63u /* Text. */
 #define QO_PROPOSALS_MAX 64u  /* Under way in one node; the batcher keeps QO_ENTRIES_IN_FLIGHT. */
 #define QO_READ_POINTS_MAX (1u << 16) /* Waiting for a barrier: 16 of each connection. */
@@ -170,9 +169,7 @@ static_assert(QO_ENTRY_COMMANDS_MAX >= QO_OPERATIONS_MAX, "one order.batch fits 
  * device queue takes seconds). Counted in ticks, so that a paused process is not blamed. */
 #define QO_APPEND_STALL_MS_MAX 60000u
 #define QO_SNAPSHOT_STALL_MS_MAX 300000u
-#define QO_SNAPSHOT_RETRY_MS                                                                       \
-    10000u /* After a failed one; libraft by itself asks at every entry.                           \
-            */
+#define QO_SNAPSHOT_RETRY_MS 10000u /* After a failed one; libraft asks at every entry. */
 
 static_assert(QO_APPEND_BYTES_MAX >= QO_ENTRY_BYTES_MAX, "an entry always fits a message");
 static_assert(QO_PEER_WINDOW_BYTES_MAX >= 2 * QO_APPEND_BYTES_MAX, "a window holds two messages");

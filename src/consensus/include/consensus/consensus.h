@@ -36,8 +36,7 @@
 struct uv_loop_s;
 struct consensus;
 
-/* -- Birth --------------------------------------------------------------------------------------
- */
+/* -- Birth ------------------------------------------------------------------------------------- */
 
 struct consensus_member {
     uint32_t id; /* From 1. */
@@ -75,8 +74,7 @@ struct consensus_identity {
 bool consensus_init_directory(const char *directory, const struct consensus_identity *identity,
                               char *text_out);
 
-/* -- Start --------------------------------------------------------------------------------------
- */
+/* -- Start ------------------------------------------------------------------------------------- */
 
 /*
  * Once per process, first thing in main(): libuv's pool gets at least 8 threads and starts with all
@@ -139,8 +137,7 @@ const struct consensus_identity *consensus_identity(const struct consensus *cons
  */
 void consensus_start(struct consensus *consensus, uint64_t applied_index, uint64_t applied_term);
 
-/* -- Running ------------------------------------------------------------------------------------
- */
+/* -- Running ----------------------------------------------------------------------------------- */
 
 /* QO_OK: the entry was committed and handed over here, somewhere. QO_UNKNOWN_OUTCOME: it may be
  * committed later, by this or another leader, or never. Answers nobody: only execution does. */

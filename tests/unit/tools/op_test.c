@@ -183,7 +183,7 @@ static void
 requests_are_what_the_server_reads(void **state)
 {
     (void)state;
-    struct wire_decoder decoder = {{0}};
+    struct wire_decoder decoder = {.values = {0}};
     struct arena arena = {0};
     for (uint8_t kind = OP_TRANSITION; kind <= OP_LEARN; kind++) {
         struct op op = {.number = UINT64_C(0x123456789abc), .order = 1, .kind = kind};

@@ -321,9 +321,10 @@ QO_API struct qo_result *qo_call(struct qo_client *client, const struct qo_reque
 
 /*
  * As qo_call(), but returns at once: QO_CODE_OK, and then `callback` is called exactly once, never
- * inside this function but maybe before it has returned; or QO_CODE_LOCAL_OVERLOADED, and it is
- * never called. `request` and all it points to are borrowed until the return. A request that
- * cannot be sent (QO_CODE_BAD_REQUEST) is reported to the callback too.
+ * inside this function but maybe before it has returned; or QO_CODE_LOCAL_OVERLOADED, or
+ * QO_CODE_CLOSED while the client is being closed, and it is never called. `request` and all it
+ * points to are borrowed until the return. A request that cannot be sent (QO_CODE_BAD_REQUEST) is
+ * reported to the callback too.
  */
 QO_API enum qo_code qo_call_async(struct qo_client *client, const struct qo_request *request,
                                   qo_result_fn callback, void *context);

@@ -1,0 +1,80 @@
+/*
+ * Creates an order and moves it, once each, whatever happens on the way: a leader that dies, a lost
+ * answer, this program started twice with the same arguments.
+ *
+ *     move_order 127.0.0.1:7401,127.0.0.1:7402 marketplace order-17 pay
+ *
+ * Exit status: 0 done, 1 refused, 2 usage, 3 nobody answered, 4 not known.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include <quorder.h>
+
+/* Says what became of a call, and gives the exit status for it. */
+static int
+report(const char *what, const struct qo_result *result)
+{
+    const struct qo_failure *failure = qo_result_failure(result);
+    switch (qo_result_outcome(result)) {
+    case QO_OUTCOME_OK: {
+        const struct qo_receipt *receipt = qo_result_receipt(result);
+        printf("%s: now in %s, version %" PRIu64 ", event %" PRIu64 "%s\n", what, receipt->to,
+               receipt->version, receipt->seq, receipt->replayed ? " (done before)" : "");
+        return 0;
+    }
+    case QO_OUTCOME_REFUSED:
+        fprintf(stderr, "%s: %s: %s\n", what, qo_code_name(failure->code), failure->message);
+        return 1;
+    case QO_OUTCOME_FAILED:
+        fprintf(stderr, "%s: nothing was done: %s\n", what, failure->message);
+        return 3;
+    case QO_OUTCOME_UNKNOWN:
+        fprintf(stderr, "%s: not known; ask again with request id %s\n", what,
+                qo_result_request_id(result));
+        return 4;
+    }
+    return 4;
+}
+
+int
+main(int argc, char **argv)
+{
+    if (argc != 5) {
+        fprintf(stderr, "usage: move_order ENDPOINTS MACHINE ID EVENT\n");
+        return 2;
+    }
+    const char *id = argv[3];
+    struct qo_client *client = qo_client_open(
+        &(struct qo_options){.endpoints = argv[1], .name = "move_order", .deadline_ms = 20000});
+    if (client == NULL) {
+        perror("qo_client_open");
+        return 2;
+    }
+
+    /* The request id names the intent, not the attempt: a second run with it changes nothing. */
+    char request_id[64];
+    snprintf(request_id, sizeof request_id, "create-%.56s", id);
+    struct qo_attributes *attributes = qo_attributes_new();
+    qo_attributes_add_text(attributes, "note", "made by the example");
+    struct qo_result *result = qo_call(client, &(struct qo_request){.method = QO_METHOD_CREATE,
+                                                                    .id = id,
+                                                                    .machine = argv[2],
+                                                                    .attributes = attributes,
+                                                                    .request_id = request_id});
+    int status = report("create", result);
+    qo_attributes_free(attributes);
+    qo_result_free(result);
+
+    if (status == 0) {
+        /* Without an id of ours the library makes one, the same for all its attempts. */
+        result = qo_call(client, &(struct qo_request){.method = QO_METHOD_TRANSITION,
+                                                      .id = id,
+                                                      .event = argv[4],
+                                                      .actor = "example"});
+        status = report(argv[4], result);
+        qo_result_free(result);
+    }
+    qo_client_close(client);
+    return status;
+}

@@ -284,7 +284,7 @@ read_index(struct draft *draft, const struct draft_names *names, const struct no
            const struct node *at, uint16_t *index_out)
 {
     const char *what = names == &draft->states ? "state" : "event";
-    if (!check_name(draft, node, at, what)) {
+    if (!check_name(draft, node, at, names == &draft->states ? "a state" : "an event")) {
         return false;
     }
     int32_t index =

@@ -257,6 +257,23 @@ what_is_opened_is_what_was_compiled(void **state)
 }
 
 static void
+the_example_of_the_readme_compiles(void **state)
+{
+    char *text = read_text("src/machine/README.md");
+    char *start = strstr(text, "```yaml\n");
+    (void)state;
+    assert_non_null(start);
+    start += strlen("```yaml\n");
+    char *end = strstr(start, "```");
+    assert_non_null(end);
+    *end = '\0';
+    struct machine *machine = open_text("README.md", start);
+    assert_true(bytes_equal(machine_name(machine), bytes_text("parcel")));
+    machine_close(machine);
+    mem_free(text);
+}
+
+static void
 refuses_what_is_cut_or_longer(void **state)
 {
     struct machine *machine = open_file("cluster/machines/food-delivery.yaml");
@@ -550,6 +567,7 @@ main(void)
         cmocka_unit_test(the_place_of_the_version_travels_and_is_no_content),
         cmocka_unit_test(other_content_has_another_checksum),
         cmocka_unit_test(what_is_opened_is_what_was_compiled),
+        cmocka_unit_test(the_example_of_the_readme_compiles),
         cmocka_unit_test(refuses_what_is_cut_or_longer),
         cmocka_unit_test(refuses_tables_that_no_definition_makes),
         cmocka_unit_test(opens_nothing_that_it_would_not_write),

@@ -85,7 +85,9 @@ struct bytes machine_attribute_name(const struct machine *machine, uint16_t attr
 uint16_t machine_initial(const struct machine *machine);
 bool machine_state_final(const struct machine *machine, uint16_t state);
 /* True if the state has a timeout: after how many microseconds (at least 1,000) which event happens
- * by itself. That event leaves the state and requires nothing. */
+ * by itself. That event leaves the state and requires nothing; it is refused all the same, with
+ * MACHINE_HAS, if the order has lost what the target state must have: then there is nothing to do.
+ */
 bool machine_state_timeout(const struct machine *machine, uint16_t state, int64_t *after_us_out,
                            uint16_t *event_out);
 /* The events that the state accepts, in order of name: indexes into the caller's array of at least

@@ -1,5 +1,7 @@
 /* See shim.h. What goes to the disk: in order, fatal if it fails, told at the right pace.
  * Thread: the loop. */
+#include <string.h>
+
 #include "ballot.h"
 #include "common/assert.h"
 #include "common/bytes.h"
@@ -96,7 +98,9 @@ hand_below(struct shim *shim, struct shim_write *write)
     int status;
     write->handed = true;
 #if defined(QO_MUTANT_ACK_BEFORE_SYNC)
-    write->due = true;
+    write->due = true; /* libraft then frees its list, so `below` gets one that nobody frees. */
+    write->entries = memcpy(mem_alloc((write->entries_count + 1) * sizeof *write->entries),
+                            write->entries, write->entries_count * sizeof *write->entries);
 #endif
     shim->inside++;
     if (truncates) {

@@ -1,0 +1,2 @@
+qo_unit_test(store/record)
+qo_unit_test(store/store LINKS qo_machine Threads::Threads)

@@ -32,13 +32,13 @@ decode_long(const uint8_t *at, struct token_extent extent, struct wire_token *to
         token->boolean = *at == 0xc3;
         break;
     case 0xca:
-        bits32 = get_be32(body);
+        bits32 = token_be32(body);
         memcpy(&single, &bits32, sizeof single);
         token->kind = WIRE_FLOAT;
         token->number = (double)single;
         break;
     case 0xcb:
-        bits64 = get_be64(body);
+        bits64 = token_be64(body);
         token->kind = WIRE_FLOAT;
         memcpy(&token->number, &bits64, sizeof token->number);
         break;
@@ -46,26 +46,26 @@ decode_long(const uint8_t *at, struct token_extent extent, struct wire_token *to
         token->integer = body[0];
         break;
     case 0xcd:
-        token->integer = get_be16(body);
+        token->integer = (int64_t)token_be16(body);
         break;
     case 0xce:
-        token->integer = get_be32(body);
+        token->integer = token_be32(body);
         break;
     case 0xcf:
-        token->natural = get_be64(body);
+        token->natural = token_be64(body);
         token->kind = token->natural > INT64_MAX ? WIRE_UNSIGNED : WIRE_INTEGER;
         break;
     case 0xd0:
         token->integer = (int8_t)body[0];
         break;
     case 0xd1:
-        token->integer = (int16_t)get_be16(body);
+        token->integer = (int16_t)token_be16(body);
         break;
     case 0xd2:
-        token->integer = (int32_t)get_be32(body);
+        token->integer = (int32_t)token_be32(body);
         break;
     case 0xd3:
-        token->integer = (int64_t)get_be64(body);
+        token->integer = (int64_t)token_be64(body);
         break;
     case 0xd9:
     case 0xda:
@@ -104,6 +104,29 @@ wire_next(struct wire_reader *reader, struct wire_token *token_out)
     }
     const uint8_t *at = reader->at;
     size_t left = (size_t)(reader->end - at);
+    /* One byte of head first: most tokens of a request. */
+    if (*at < 0x80 || *at >= 0xe0) {
+        token_out->kind = WIRE_INTEGER;
+        token_out->integer = (int8_t)*at;
+        reader->at = at + 1;
+        return true;
+    }
+    if (*at < 0xa0) {
+        token_out->kind = *at >= 0x90 ? WIRE_ARRAY : WIRE_MAP;
+        token_out->count = *at & 15u;
+        reader->at = at + 1;
+        return true;
+    }
+    if (*at < 0xc0) {
+        size_t size = *at & 31u;
+        if (size > left - 1) {
+            return fail(reader);
+        }
+        token_out->kind = WIRE_STR;
+        token_out->bytes = bytes_make(at + 1, size);
+        reader->at = at + 1 + size;
+        return true;
+    }
     uint8_t header = token_header_size(*at);
     if (header == 0 || header > left) {
         return fail(reader);
@@ -113,21 +136,7 @@ wire_next(struct wire_reader *reader, struct wire_token *token_out)
         return fail(reader);
     }
     reader->at = at + header + extent.body;
-    if (*at < 0x80) {
-        token_out->kind = WIRE_INTEGER;
-        token_out->integer = *at;
-    } else if (*at >= 0xe0) {
-        token_out->kind = WIRE_INTEGER;
-        token_out->integer = (int8_t)*at;
-    } else if (*at >= 0xc0) {
-        decode_long(at, extent, token_out);
-    } else if (*at >= 0xa0) {
-        token_out->kind = WIRE_STR;
-        token_out->bytes = bytes_make(at + 1, extent.body);
-    } else {
-        token_out->kind = *at >= 0x90 ? WIRE_ARRAY : WIRE_MAP;
-        token_out->count = *at & 15u;
-    }
+    decode_long(at, extent, token_out);
     return true;
 }
 

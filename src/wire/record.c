@@ -116,10 +116,18 @@ record_put_pairs(struct buf *buf, struct fields fields, const void *record)
         if (is_left_out(field, record)) {
             continue;
         }
-        uint8_t *at = buf_reserve(buf, 1 + FIELD_KEY_ROOM);
-        at[0] = (uint8_t)(0xa0 | field->key_size);
-        memcpy(at + 1, field->key, FIELD_KEY_ROOM);
-        buf->size += 1u + field->key_size;
+        uint8_t *start = wire_room(buf, 1 + FIELD_KEY_ROOM + WIRE_HEAD_MAX);
+        uint8_t *at = wire_write_byte(start, 0xa0u | field->key_size);
+        memcpy(at, field->key, FIELD_KEY_ROOM);
+        at += field->key_size;
+        if (field->kind == FIELD_NATURAL) { /* The commonest kind: the room is there. */
+            at = wire_write_natural(
+                at, *(const uint64_t *)(const void *)((const uint8_t *)record + field->offset));
+            buf->size += (size_t)(at - start);
+            pairs++;
+            continue;
+        }
+        buf->size += (size_t)(at - start);
         put_value(buf, field, record);
         pairs++;
     }
@@ -139,9 +147,9 @@ record_count_pairs(struct fields fields, const void *record)
 void
 record_put(struct buf *buf, struct fields fields, const void *record)
 {
-    uint32_t pairs = record_count_pairs(fields, record);
-    wire_put_map(buf, pairs);
-    (void)record_put_pairs(buf, fields, record);
+    wire_put_map(buf, fields.count);
+    uint32_t pairs = record_put_pairs(buf, fields, record);
+    QO_POST(pairs == fields.count); /* No optional keys in these: all are always there. */
 }
 
 /* -- Decoding -- */

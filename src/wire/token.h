@@ -29,6 +29,25 @@ token_header_size(uint8_t first)
     return first >= 0xc0 && first < 0xe0 ? sizes[first - 0xc0] : 1;
 }
 
+/* Written out, so that the compiler sees one load and one byte swap. */
+static inline uint32_t
+token_be16(const uint8_t *at)
+{
+    return (uint32_t)at[0] << 8 | at[1];
+}
+
+static inline uint32_t
+token_be32(const uint8_t *at)
+{
+    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+}
+
+static inline uint64_t
+token_be64(const uint8_t *at)
+{
+    return (uint64_t)token_be32(at) << 32 | token_be32(at + 4);
+}
+
 /* The extent of a token whose whole head is at `at`. */
 static inline struct token_extent
 token_extent(const uint8_t *at)
@@ -43,11 +62,14 @@ token_extent(const uint8_t *at)
                : first < 0xa0 ? (struct token_extent){1, 0, count}
                               : (struct token_extent){1, count, 0};
     }
-    uint64_t length = header == 5                  ? get_be32(at + 1)
-                      : header == 6                ? get_be32(at + 1)
-                      : header == 3 || header == 4 ? get_be16(at + 1)
-                      : header == 2                ? at[1]
-                                                   : 0;
+    uint64_t length = 0;
+    if (header == 2) {
+        length = at[1];
+    } else if (header == 3 || header == 4) {
+        length = token_be16(at + 1);
+    } else if (header >= 5) {
+        length = token_be32(at + 1);
+    }
     switch (first) {
     case 0xc7: /* ext 8: length, type, body */
         return (struct token_extent){header, at[1], 0};

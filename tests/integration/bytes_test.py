@@ -282,10 +282,10 @@ class Bytes(quorder.Test):
 
     # -- Limits ----------------------------------------------------------------------------------
 
-    def over(self, field, limit, method, **params):
+    def over(self, field, bound, method, **params):
         with self.cluster.connect(self.n) as connection:
             details = self.refused(100, connection.call, method, **params)
-            self.assertEqual((details["field"], details.get("limit")), (field, limit))
+            self.assertEqual((details["field"], details.get("limit")), (field, bound))
             connection.call("ping")
 
     def test_limits_of_texts(self):

@@ -145,6 +145,8 @@ class Feed(quorder.Test):
     def test_waits_for_the_next_event(self):
         follower = self.cluster.others(self.cluster.leader())[0]
         connection = self.cluster.connect(follower)
+        first = self.cluster.call(1, "order.create", id="before", machine="toggle")
+        connection.call("order.get", id="before", min_seq=first["seq"], consistency="local")
         waiting = connection.send("feed.read", {"wait_ms": 20000})
         connection.call("ping")  # Now the read is under way: requests are taken in order.
         receipt = self.cluster.call(1, "order.create", id="awaited", machine="toggle")

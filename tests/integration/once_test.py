@@ -191,7 +191,7 @@ class Once(quorder.Test):
                 ("order.transition", {"id": order, "event": "go", "expect_version": 1,
                                       "request_id": f"{order}/2"}) for order in orders])
             quorder.pause(self.rng.random() * 0.003)
-            self.cluster.kill(leader)
+            self.cluster.kill_at_once([leader])
             known = {}
             for order, msgid in zip(orders, ids):
                 try:

@@ -490,10 +490,19 @@ draw(void)
     return z ^ (z >> 31);
 }
 
-/* Whether the caller is to be told to come again from a thread that may wait. */
+/* Whether the caller is to be told to come again from a thread that may wait. Only for writes to
+ * files that are known: libraft first tries on one of its own, which it has unlinked already,
+ * whether the kernel's queue works at all. */
 static bool
 delayed(long count, struct iocb **blocks)
 {
+    for (long i = 0; i < count; i++) {
+        struct stat st;
+        int fd = (int)blocks[i]->aio_fildes;
+        if (path_of(fd) == NULL || fstat(fd, &st) != 0 || st.st_nlink == 0) {
+            return false;
+        }
+    }
     for (long i = 0; i < count; i++) {
         if ((blocks[i]->aio_rw_flags & RWF_NOWAIT) != 0) {
             return true;
@@ -515,6 +524,9 @@ syscall(long number, ...)
         a[i] = va_arg(list, long);
     }
     va_end(list);
+    if (number == SYS_close) { /* libuv closes so. */
+        forget((int)a[0]);
+    }
     if (number == SYS_io_submit && lost.active && lost.delay_us > 0) {
         struct iocb **blocks;
         memcpy(&blocks, &a[2], sizeof blocks);

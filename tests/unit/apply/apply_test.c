@@ -11,6 +11,10 @@
  */
 #include "support/test.h"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/assert.h"
 #include "support.h"
 
 static struct world
@@ -864,6 +868,64 @@ refusals_and_replays_enter_the_digest(void **state)
     world_close(&world);
 }
 
+/* How a node ends that is given these bytes as its next entry. */
+static int
+exit_status_of(struct world *world, struct bytes entry)
+{
+    int status = 0;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct apply_results results;
+        apply_execute(world->apply, world->index + 1, 1, entry, &world->arena, &results);
+        _exit(0); /* It went on. */
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+/* The checksum of a header that was changed on purpose is made right again. */
+static void
+entry_seal(struct buf *entry)
+{
+    uint32_t length = get_le32(entry->data + 8);
+    uint32_t crc = hash_crc32c(bytes_make(entry->data, 12));
+    put_le32(entry->data + 12, hash_crc32c_more(crc, bytes_make(entry->data + 16, length - 16)));
+}
+
+static void
+an_entry_that_is_not_understood_ends_the_node(void **state)
+{
+    struct world world = shop();
+    struct operation operation = create_of("o", "loop", BYTES_NONE);
+    struct command command = command_of(&operation, 1, NULL);
+    struct buf entry = {0};
+    (void)state;
+
+    world_encode(&world, &entry, &command, 1);
+    entry.data[5] = ENTRY_LEVEL + 1;
+    entry_seal(&entry);
+    assert_int_equal(exit_status_of(&world, buf_bytes(&entry)), FATAL_LEVEL);
+
+    world_encode(&world, &entry, &command, 1);
+    entry.data[56] = 9; /* The kind of the command. */
+    entry_seal(&entry);
+    assert_int_equal(exit_status_of(&world, buf_bytes(&entry)), FATAL_LEVEL);
+
+    world_encode(&world, &entry, &command, 1);
+    entry.data[20] = 0; /* The count of commands. */
+    entry_seal(&entry);
+    assert_int_equal(exit_status_of(&world, buf_bytes(&entry)), FATAL_CORRUPT);
+
+    world_encode(&world, &entry, &command, 1);
+    entry.data[60] ^= 1;
+    assert_int_equal(exit_status_of(&world, buf_bytes(&entry)), FATAL_CORRUPT);
+
+    buf_free(&entry);
+    world_close(&world);
+}
+
 int
 main(void)
 {
@@ -892,6 +954,7 @@ main(void)
         cmocka_unit_test(time_never_goes_back),
         cmocka_unit_test(the_applied_point_moves_over_entries_of_the_log_itself),
         cmocka_unit_test(refusals_and_replays_enter_the_digest),
+        cmocka_unit_test(an_entry_that_is_not_understood_ends_the_node),
     };
     return cmocka_run_group_tests_name("apply/apply", tests, NULL, NULL);
 }

@@ -887,8 +887,8 @@ the_same_log_gives_the_same_state(void **state)
         uint32_t reopen_one_in;
     } nodes[] = {
         {"hardly a cache", 1, 0},
-        {"a small cache, interrupted", 30000, 25},
-        {"the usual cache, interrupted", 0, 20},
+        {"a small cache, interrupted", 30000, 100},
+        {"the usual cache, interrupted", 0, 80},
     };
     uint64_t seed = seed_init();
     struct world first;

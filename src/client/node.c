@@ -39,6 +39,9 @@ node_parse(const char *address, size_t size, char *host_out, size_t host_size, c
         length -= 2;
     }
     bool many_colons = memchr(host, ':', length) != NULL;
+    if (memchr(host, '[', length) != NULL || memchr(host, ']', length) != NULL) {
+        return false;
+    }
     if (port < 1 || port > 65535 || length < 1 || length >= host_size || many_colons != bracketed) {
         return false;
     }

@@ -122,9 +122,10 @@ make_batch(struct making *making)
         making->field = "operations";
         return;
     }
+    size_t bytes = 0;
     making->to->atomic = from->atomic;
     making->to->operations =
-        arena_alloc(making->arena, from->operations_count * sizeof(struct wire_operation));
+        arena_zalloc(making->arena, from->operations_count * sizeof(struct wire_operation));
     making->to->operations_count = (uint32_t)from->operations_count;
     for (size_t i = 0; i < from->operations_count; i++) {
         if (from->operations[i].method != QO_METHOD_CREATE &&
@@ -132,7 +133,13 @@ make_batch(struct making *making)
             making->field = "operations.op";
             return;
         }
-        make_operation(making, &from->operations[i], !from->atomic, &making->to->operations[i]);
+        struct wire_operation *to = &making->to->operations[i];
+        make_operation(making, &from->operations[i], !from->atomic, to);
+        bytes += to->id.size + to->machine.size + to->event.size + to->attributes.size +
+                 to->actor.size + to->reason.size;
+        if (bytes > 2 * (size_t)QO_MESSAGE_MAX) {
+            break; /* Too large already: encoding will say so, and need not copy all of it. */
+        }
     }
     if (from->atomic) {
         making->to->request_id = made_id(making, from->request_id);

@@ -2,7 +2,7 @@ add_library(qo_client_peer STATIC unit/client/peer.c)
 target_include_directories(qo_client_peer PUBLIC "${CMAKE_CURRENT_SOURCE_DIR}/unit/client")
 target_link_libraries(qo_client_peer PUBLIC qo_test_support qo_client PRIVATE qo_flags)
 
-foreach(test call judge)
+foreach(test attributes call feed judge node result)
     qo_unit_test(client/${test} LINKS qo_client_peer Threads::Threads)
 endforeach()
 

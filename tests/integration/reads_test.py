@@ -181,11 +181,12 @@ class Reads(quorder.Test):
 
             def write():
                 nonlocal version
-                new = self.cluster.leader(others)
+                self.cluster.leader(others)
                 version += 1
-                with self.cluster.connect(new) as connection:
-                    connection.call("order.transition", id="deposed",
-                                    event=toggle_event(version), expect_version=version - 1)
+                client = quorder.Client([self.cluster.address(n) for n in others])
+                client.call("order.transition", id="deposed", event=toggle_event(version),
+                            expect_version=version - 1, request_id=f"deposed/{version}")
+                client.close()
                 return version
 
             self.halted_with_a_read("deposed", leader, write)
@@ -200,10 +201,12 @@ class Reads(quorder.Test):
 
             def write():
                 nonlocal version
+                client = quorder.Client([self.cluster.address(leader)])
                 for _ in range(20):
                     version += 1
-                    self.cluster.call(leader, "order.transition", id="behind",
-                                      event=toggle_event(version), expect_version=version - 1)
+                    client.call("order.transition", id="behind", event=toggle_event(version),
+                                expect_version=version - 1, request_id=f"behind/{version}")
+                client.close()
                 return version
 
             self.halted_with_a_read("behind", follower, write)

@@ -1,6 +1,7 @@
 /* See state.h. What libraft decided reaches the client, and only when libraft is off the stack:
  * some of its callbacks come while its own state is half changed (B7). Thread: the loop. */
 #include "common/assert.h"
+#include "common/log.h"
 #include "peek.h"
 #include "state.h"
 
@@ -39,6 +40,20 @@ deliver_committed(struct consensus *consensus)
 }
 
 /* -- Leadership -------------------------------------------------------------------------------- */
+
+static void
+note_leader(struct consensus *consensus)
+{
+    struct raft *raft = &consensus->raft;
+    raft_id leader;
+    const char *address;
+    raft_leader(raft, &leader, &address);
+    if (leader != consensus->leader_seen) {
+        consensus->leader_seen = leader;
+        log_line(LOG_INFO, leader != 0 ? "leader" : "no_leader", "leader=%llu term=%llu", leader,
+                 raft->current_term);
+    }
+}
 
 static void
 tell_leadership(struct consensus *consensus)
@@ -171,6 +186,7 @@ handover_settled(void *context)
     }
     deliver_committed(consensus);
     snapshots_consider(consensus);
+    note_leader(consensus);
     tell_leadership(consensus);
     tell_proposers(consensus);
     tell_readers(consensus);

@@ -60,6 +60,7 @@ struct consensus {
     uint64_t committed_seen; /* libraft's may go back (B20). */
     bool ready;
     uint64_t ready_term;
+    raft_id leader_seen; /* What the log line of the last change said. */
 
     struct proposal proposals[QO_PROPOSALS_MAX];
     struct proposal *free_proposals, *told_first, *told_last;

@@ -148,6 +148,21 @@ expect_equal(struct cluster *cluster, uint64_t count)
     }
 }
 
+/* Waits until the node has taken a snapshot of what it executed. */
+static struct node_answer
+wait_for_snapshot(struct node *node)
+{
+    int64_t until_us = clock_monotonic_us() + 40000000;
+    struct node_answer answer = status_of(node);
+    while (answer.consensus.snapshot_index == 0 && clock_monotonic_us() < until_us) {
+        pause_ms(20);
+        answer = status_of(node);
+    }
+    assert_true(answer.consensus.snapshot_index > 0);
+    assert_true(answer.executed_index >= answer.consensus.snapshot_index);
+    return answer;
+}
+
 static void
 keeps_what_it_acknowledged_through_kills_and_restarts(void **state)
 {
@@ -187,7 +202,7 @@ names_the_leader_and_refuses_elsewhere(void **state)
         if (node != leader) {
             assert_true(node_ask(node, NODE_PROPOSE, 1, 8, ANSWER_MS, &answer));
             assert_int_equal(answer.status, QO_NOT_LEADER);
-            assert_true(node_ask(node, NODE_READ, 0, 0, ANSWER_MS, &answer));
+            assert_true(node_ask(node, NODE_READ, 1, 0, ANSWER_MS, &answer));
             assert_int_equal(answer.status, QO_NOT_LEADER);
         }
     }
@@ -202,7 +217,7 @@ reads_nothing_without_a_majority(void **state)
     start_all(cluster);
     struct node *leader = leader_of(cluster);
     propose(leader, 10, 64);
-    assert_true(node_ask(leader, NODE_READ, 0, 0, ANSWER_MS, &answer));
+    assert_true(node_ask(leader, NODE_READ, 1, 0, ANSWER_MS, &answer));
     assert_int_equal(answer.status, QO_OK);
     assert_true(answer.executed_count == 10 && answer.executed_index <= answer.index);
     for (size_t i = 0; i < MEMBERS; i++) {
@@ -210,7 +225,7 @@ reads_nothing_without_a_majority(void **state)
             node_signal(&cluster->nodes[i], SIGSTOP);
         }
     }
-    bool answered = node_ask(leader, NODE_READ, 0, 0, 3000, &answer);
+    bool answered = node_ask(leader, NODE_READ, 1, 0, 3000, &answer);
     for (size_t i = 0; i < MEMBERS; i++) {
         if (&cluster->nodes[i] != leader) {
             node_signal(&cluster->nodes[i], SIGCONT);
@@ -224,6 +239,46 @@ reads_nothing_without_a_majority(void **state)
 }
 
 static void
+serves_all_who_wait_with_one_barrier(void **state)
+{
+    struct cluster *cluster = *state;
+    struct node_answer before, answer;
+    start_all(cluster);
+    struct node *leader = leader_of(cluster);
+    before = status_of(leader);
+    assert_true(node_ask(leader, NODE_READ, 1000, 0, ANSWER_MS, &answer));
+    assert_int_equal(answer.status, QO_OK);
+    /* The first asks alone, the others came while it was under way. */
+    assert_int_equal(answer.consensus.last_index, before.consensus.last_index + 2);
+    assert_true(node_ask(leader, NODE_READ, QO_READ_POINTS_MAX + 2, 0, ANSWER_MS, &answer));
+    assert_int_equal(answer.status, QO_OVERLOADED);
+}
+
+static void
+leads_at_once_alone(void **state)
+{
+    struct cluster *cluster = *state;
+    char root[128];
+    struct node *node = &cluster->nodes[0];
+    (void)snprintf(root, sizeof root, "%s/alone", cluster->root);
+    assert_int_equal(mkdir(root, 0700), 0);
+    node_make_all(node, 1, root, 20996);
+    node->log_bytes_max = 64 * 1024;
+    for (uint64_t round = 1; round <= 4; round++) {
+        struct node_answer answer;
+        node_start(node);
+        assert_ptr_equal(leader_of(cluster), node);
+        propose(node, 100, 1024);
+        assert_true(node_ask(node, NODE_READ, 1, 0, ANSWER_MS, &answer));
+        assert_int_equal(answer.status, QO_OK);
+        assert_int_equal(answer.executed_count, 100 * round);
+        assert_int_equal(answer.leaderships, 1);
+        (void)wait_for_snapshot(node);
+        node_signal(node, SIGKILL);
+    }
+}
+
+static void
 catches_up_over_bounded_messages(void **state)
 {
     struct cluster *cluster = *state;
@@ -234,21 +289,6 @@ catches_up_over_bounded_messages(void **state)
     propose(leader, 60, 1024 * 1024); /* Fifteen messages, four windows. */
     node_start(behind);
     expect_equal(cluster, 60);
-}
-
-/* The index at which the node's log now begins, and all it takes to have one. */
-static struct node_answer
-wait_for_snapshot(struct node *node)
-{
-    int64_t until_us = clock_monotonic_us() + 40000000;
-    struct node_answer answer = status_of(node);
-    while (answer.consensus.snapshot_index == 0 && clock_monotonic_us() < until_us) {
-        pause_ms(20);
-        answer = status_of(node);
-    }
-    assert_true(answer.consensus.snapshot_index > 0);
-    assert_true(answer.executed_index >= answer.consensus.snapshot_index);
-    return answer;
 }
 
 static void
@@ -457,6 +497,8 @@ main(void)
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(names_the_leader_and_refuses_elsewhere, set_up, tear_down),
         cmocka_unit_test_setup_teardown(reads_nothing_without_a_majority, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(serves_all_who_wait_with_one_barrier, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(leads_at_once_alone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(catches_up_over_bounded_messages, set_up, tear_down),
         cmocka_unit_test_setup_teardown(bounds_the_log_by_bytes_and_shows_who_needs_a_rebuild,
                                         set_up, tear_down),

@@ -17,8 +17,8 @@
 enum node_command_kind {
     NODE_STATUS,
     NODE_PROPOSE, /* `count` entries of `size` bytes, four at a time; answers when all are told. */
-    NODE_READ,
-    NODE_ROOM, /* `count` 0: the client has none any more; else it has. */
+    NODE_READ,    /* `count` read points at once; answers when all are told. */
+    NODE_ROOM,    /* `count` 0: the client has none any more; else it has. */
 };
 
 struct node_command {

@@ -2,6 +2,7 @@
 #include "decode.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "canonical.h"
 #include "common/assert.h"
@@ -221,26 +222,24 @@ decode_ids(struct decode *d, const struct param *param, const struct wire_token 
     return true;
 }
 
-/* Binary search: where `name` is or belongs. */
-static uint32_t
-names_place(const struct bytes *names, uint32_t count, struct bytes name, bool *found_out)
+static int
+compare_names(const void *a, const void *b)
 {
-    uint32_t low = 0, high = count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        int order = bytes_compare(names[middle], name);
-        if (order == 0) {
-            *found_out = true;
-            return middle;
-        }
-        if (order < 0) {
-            low = middle + 1;
-        } else {
-            high = middle;
+    return bytes_compare(*(const struct bytes *)a, *(const struct bytes *)b);
+}
+
+/* Sorts `count` names and drops repeats. Returns how many are left. */
+static uint32_t
+make_set(struct bytes *names, uint32_t count)
+{
+    uint32_t kept = 0;
+    qsort(names, count, sizeof *names, compare_names);
+    for (uint32_t i = 0; i < count; i++) {
+        if (kept == 0 || !bytes_equal(names[kept - 1], names[i])) {
+            names[kept++] = names[i];
         }
     }
-    *found_out = false;
-    return low;
+    return kept;
 }
 
 static bool
@@ -255,24 +254,17 @@ decode_names(struct decode *d, const struct param *param, const struct wire_toke
                                   QO_FILTER_NAMES_MAX, " names");
     }
     struct bytes *items = arena_alloc(d->arena, token->count * sizeof *items);
-    uint32_t count = 0;
     for (uint32_t i = 0; i < token->count; i++) {
         struct wire_token item;
-        bool found;
         if (!wire_next(&d->reader, &item)) {
             return decode_refuse(d, param, "is cut off");
         }
         if (!check_name(d, param, i, &item)) {
             return false;
         }
-        uint32_t place = names_place(items, count, item.bytes, &found);
-        if (!found) {
-            memmove(&items[place + 1], &items[place], (count - place) * sizeof *items);
-            items[place] = item.bytes;
-            count++;
-        }
+        items[i] = item.bytes;
     }
-    *at = (struct wire_names){true, {items, count}};
+    *at = (struct wire_names){true, {items, make_set(items, token->count)}};
     return true;
 }
 
@@ -286,7 +278,7 @@ decode_shards(struct decode *d, const struct param *param, const struct wire_tok
     at->present = true;
     for (uint32_t i = 0; i < token->count; i++) {
         struct wire_token item;
-        uint64_t shard;
+        uint64_t shard = 0;
         if (!wire_next(&d->reader, &item)) {
             return decode_refuse(d, param, "is cut off");
         }

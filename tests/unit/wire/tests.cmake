@@ -5,3 +5,6 @@ qo_unit_test(wire/mutation LINKS m)
 qo_unit_test(wire/protocol LINKS m)
 qo_unit_test(wire/request LINKS m)
 qo_unit_test(wire/response LINKS m)
+
+add_executable(wire_benchmark unit/wire/benchmark.c)
+target_link_libraries(wire_benchmark PRIVATE qo_wire qo_common PkgConfig::MSGPACK qo_flags)

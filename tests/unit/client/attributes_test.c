@@ -100,8 +100,8 @@ remembers_what_it_refused(void **state)
     memset(long_text, 'x', sizeof long_text - 1);
     struct qo_attributes *attributes = qo_attributes_new();
     assert_true(qo_attributes_add_text(attributes, "good", "x"));
-    assert_false(qo_attributes_add_number(attributes, "first", NAN));
-    assert_false(qo_attributes_add_number(attributes, "n", INFINITY));
+    assert_false(qo_attributes_add_number(attributes, "first", (double)NAN));
+    assert_false(qo_attributes_add_number(attributes, "n", (double)INFINITY));
     assert_false(qo_attributes_add_text(attributes, "", "x"));
     assert_false(qo_attributes_add_text(attributes, NULL, "x"));
     assert_false(qo_attributes_add_text(attributes, "n", NULL));
@@ -129,7 +129,7 @@ refuses_what_it_cannot_send(void **state)
     memset(big, 'x', sizeof big - 1);
     memset(reason, 'x', sizeof reason - 1);
     struct qo_attributes *bad = qo_attributes_new();
-    (void)qo_attributes_add_number(bad, "sum", NAN);
+    (void)qo_attributes_add_number(bad, "sum", (double)NAN);
     const struct qo_operation nothing = {.method = QO_METHOD_GET};
     const struct qo_operation own_id = {
         .method = QO_METHOD_TRANSITION, .id = "a", .event = "e", .request_id = "r"};

@@ -28,6 +28,19 @@ order_load(struct apply *apply, struct bytes id, const struct prepared_operation
     return true;
 }
 
+void
+order_forget_deadline(struct apply *apply, struct bytes id,
+                      const struct prepared_operation *prepared, struct order_record *record)
+{
+    QO_PRE(record->deadline != 0);
+    store_delete_deadline(apply->store, record->deadline, id, prepared->shard);
+    record->deadline = 0;
+    buf_clear(&apply->encoded);
+    order_record_encode(record, &apply->encoded);
+    store_put_order(apply->store, id, prepared->shard, buf_bytes(&apply->encoded));
+    cache_put(apply->cache, id, prepared->hash, buf_bytes(&apply->encoded));
+}
+
 static void
 write_list(struct apply *apply, const struct change *change)
 {

@@ -3,8 +3,8 @@
  *
  * Words    entry: what is being executed. Group: one command of it, all or nothing. Change: what
  *          one decided operation will write. Cause: what of a command goes into its event.
- * Rule     deciding writes nothing but scratch memory; change_write() alone touches the batch, the
- *          cache and the overlays, after the whole group was decided. A failed group leaves no
+ * Rule     deciding writes nothing but scratch memory; change.c alone touches the batch, the cache
+ *          and the overlays, after the whole group was decided. A failed group leaves no
  *          trace but its outcome.
  * Memory   `scratch` lives until the end of the entry, `results` as long as the caller says. Both
  *          keep their chunks, so that a warm state does not allocate.
@@ -158,6 +158,9 @@ void decide_change(struct apply *apply, struct order_record *record,
 /* The newest record of the order: of the group, the entry, the store. False: there is none. */
 bool order_load(struct apply *apply, struct bytes id, const struct prepared_operation *prepared,
                 struct order_record *record_out);
+/* The order's timeout is spent without an event: record and row lose the deadline. */
+void order_forget_deadline(struct apply *apply, struct bytes id,
+                           const struct prepared_operation *prepared, struct order_record *record);
 /* Puts a decided change into the batch, the cache and the overlays. In order of seq. */
 void change_write(struct apply *apply, const struct change *change);
 /* Forgets the events of a group that failed. */
@@ -181,7 +184,8 @@ enum trail_code {
     TRAIL_REPLAYED = 2,
     TRAIL_DEFINED = 3,
     TRAIL_DEFINED_BEFORE = 4,
-    TRAIL_TIMER_VOID = 5,
+    TRAIL_TIMER_VOID = 5,    /* No longer, or not yet, to be fired. */
+    TRAIL_TIMER_REFUSED = 6, /* Due, but the machine refused its event: the timeout is spent. */
     /* A refusal: the protocol's number, 100 or more. */
 };
 void trail_begin(struct apply *apply, uint64_t index);

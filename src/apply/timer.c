@@ -21,14 +21,16 @@ timer_due(const struct apply *apply, const struct command *command,
 #endif
 }
 
-static bool
+enum timer_verdict { TIMER_FIRES, TIMER_NOT_DUE, TIMER_REFUSED };
+
+static enum timer_verdict
 timer_decide(struct apply *apply, const struct command *command,
              const struct prepared_operation *prepared, struct change *change, uint16_t *event_out)
 {
     struct order_record *record = &apply->record;
     if (!order_load(apply, command->timer_id, prepared, record) ||
         !timer_due(apply, command, record)) {
-        return false;
+        return TIMER_NOT_DUE;
     }
     const struct definition *definition =
         registry_get(apply->registry, REGISTRY_STATE, record->definition);
@@ -40,17 +42,19 @@ timer_decide(struct apply *apply, const struct command *command,
     struct machine_command fired = {
         .state = record->state, .event = *event_out, .held = record->attributes};
     struct machine_step step;
-    struct machine_refusal refusal;
+    struct machine_refusal refusal = {.attribute = BYTES_NONE};
     buf_clear(&apply->machine_out);
     enum qo_error decided =
         machine_transition(definition->machine, &fired, &apply->machine_out, &step, &refusal);
     if (decided != QO_OK) {
-        /* The compiler proves what the target state must have, so this is a defect there. The same
-         * on every node: nothing happens, and the timeout stays due. */
+        /* The definition proves what the target state must have over every way that leads there,
+         * but nil may have taken it away since. The timeout is over and did nothing; were it left
+         * due, it would be proposed for ever. */
         static struct log_limit limit;
-        log_limited(&limit, LOG_ERROR, "timer_refused", "id=%.*s error=%s",
-                    BYTES_FORMAT(command->timer_id), error_code(decided));
-        return false;
+        log_limited(&limit, LOG_WARN, "timeout_without_effect", "id=%.*s attribute=%.*s",
+                    BYTES_FORMAT(command->timer_id), BYTES_FORMAT(refusal.attribute));
+        order_forget_deadline(apply, command->timer_id, prepared, record);
+        return TIMER_REFUSED;
     }
     struct cause cause = {
         .actor = bytes_text("timer"), .event = *event_out, .operations = 1, .timer = true};
@@ -58,7 +62,7 @@ timer_decide(struct apply *apply, const struct command *command,
     change->hash = prepared->hash;
     change->shard = prepared->shard;
     decide_change(apply, record, &step, &cause, change);
-    return true;
+    return TIMER_FIRES;
 }
 
 void
@@ -70,8 +74,11 @@ timer_execute(struct apply *apply, uint32_t number, const struct prepared_comman
     uint16_t event;
     overlay_reset(&apply->group_orders);
     overlay_reset(&apply->group_unique);
-    if (!timer_decide(apply, command, prepared->operations, &change, &event)) {
-        trail_add(apply, number, 0, TRAIL_TIMER_VOID, 0);
+    enum timer_verdict verdict =
+        timer_decide(apply, command, prepared->operations, &change, &event);
+    if (verdict != TIMER_FIRES) {
+        trail_add(apply, number, 0,
+                  verdict == TIMER_REFUSED ? TRAIL_TIMER_REFUSED : TRAIL_TIMER_VOID, 0);
         apply->counters.timers_void++;
         return; /* No outcome: nobody asked. */
     }

@@ -717,6 +717,42 @@ staying_keeps_the_timer_and_restart_sets_it_anew(void **state)
     world_close(&world);
 }
 
+static void
+a_timeout_that_the_machine_refuses_is_spent(void **state)
+{
+    struct world world;
+    uint64_t entered;
+    (void)state;
+    world_open(&world, 0);
+    world_define(&world, "machine: m\nversion: 1\ninitial: A\n"
+                         "attributes: {tag: {type: string}}\n"
+                         "states:\n"
+                         "  A: {}\n"
+                         "  B: {timeout: {after: 10s, event: end}}\n"
+                         "  C: {final: true, has: [tag]}\n"
+                         "events:\n"
+                         "  drop: {from: B, accepts: [tag]}\n"
+                         "  end: {from: B, to: C}\n"
+                         "  go: {from: A, to: B, requires: [tag]}\n"
+                         "  renew: {from: B, accepts: [tag], restart: true}\n");
+    assert_applied(world_create(&world, "o", "m", "", NULL));
+    assert_applied(world_send(&world, "o", "go", "tag=x", NULL));
+    assert_applied(world_send(&world, "o", "drop", "tag=~", NULL));
+    int64_t deadline = deadline_of(&world, "o", &entered);
+    struct digest before = store_applied(world.store)->digest;
+    world.time = deadline;
+    assert_int_equal(fire(&world, entered, deadline), 0);
+    assert_int_equal(deadline_of(&world, "o", &entered), 0);
+    assert_memory_not_equal(&before, &store_applied(world.store)->digest, sizeof before);
+    world_reopen(&world);
+    assert_int_equal(deadline_of(&world, "o", &entered), 0);
+    /* The order goes on, and a timeout that is started again fires. */
+    assert_applied(world_send(&world, "o", "renew", "tag=y", NULL));
+    world.time = deadline_of(&world, "o", &entered);
+    assert_int_equal(fire(&world, entered, world.time), 1);
+    world_close(&world);
+}
+
 /* -- Definitions
  * ---------------------------------------------------------------------------------*/
 
@@ -948,6 +984,7 @@ main(void)
         cmocka_unit_test(a_timer_fires_once_and_not_early),
         cmocka_unit_test(a_timer_fires_only_for_the_entry_it_was_set_for),
         cmocka_unit_test(staying_keeps_the_timer_and_restart_sets_it_anew),
+        cmocka_unit_test(a_timeout_that_the_machine_refuses_is_spent),
         cmocka_unit_test(versions_of_a_machine_follow_one_another),
         cmocka_unit_test(the_latest_version_is_the_one_at_its_place_in_the_log),
         cmocka_unit_test(an_entry_is_executed_once),

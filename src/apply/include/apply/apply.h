@@ -61,7 +61,8 @@ struct outcome {
 };
 
 /* One per command. A group that succeeded has one outcome per operation; one that failed has a
- * single outcome, and `index` names the operation. */
+ * single outcome, and `index` names the operation. A definition has one. A timer that fired has
+ * one, one that had nothing to do has none, and neither has failed. */
 struct command_result {
     enum command_kind kind;
     bool failed;

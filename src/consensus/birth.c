@@ -20,8 +20,8 @@
 #include "disk_uv.h"
 
 enum { FILE_MAX = 8192, FILE_HEAD = 8 };
-static const uint32_t IDENTITY_MAGIC = 0x314f4951; /* "QIO1" */
-static const uint32_t BOOT_MAGIC = 0x31425151;     /* "QQB1" */
+static const uint32_t identity_magic = 0x314f4951; /* "QIO1" */
+static const uint32_t boot_magic = 0x31425151;     /* "QQB1" */
 
 void
 birth_path(const char *directory, const char *name, char out[BIRTH_PATH_MAX])
@@ -137,9 +137,9 @@ static const char *
 identity_fault(const struct consensus_identity *identity)
 {
     size_t size = strnlen(identity->cluster_id, QO_CLUSTER_ID_MAX + 1);
-    static const char ALLOWED[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
     bool is_member = false;
-    if (size == 0 || size > QO_CLUSTER_ID_MAX || strspn(identity->cluster_id, ALLOWED) != size) {
+    if (size == 0 || size > QO_CLUSTER_ID_MAX || strspn(identity->cluster_id, allowed) != size) {
         return "the cluster id is not 1 to 63 of a-z, 0-9 and -";
     }
     if (identity->shards == 0 || identity->shards > QO_SHARDS_MAX || identity->epoch == 0) {
@@ -217,8 +217,8 @@ fill(const char *directory, const struct consensus_identity *identity, char *tex
     (void)snprintf(text_out, CONSENSUS_TEXT_MAX, "cannot write in %.300s", directory);
     bool made = bootstrap_log(directory, identity, text_out) && ballot_create(path);
     identity_encode(identity, &buf);
-    made = made && write_checked(directory, "boot", BOOT_MAGIC, bytes_make(boot, sizeof boot)) &&
-           write_checked(directory, "identity", IDENTITY_MAGIC, buf_bytes(&buf));
+    made = made && write_checked(directory, "boot", boot_magic, bytes_make(boot, sizeof boot)) &&
+           write_checked(directory, "identity", identity_magic, buf_bytes(&buf));
     buf_free(&buf);
     return made;
 }
@@ -317,13 +317,13 @@ count_boot(const char *directory, struct consensus_identity *identity)
     struct bytes rest;
     birth_path(directory, "boot", path);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || !read_checked(fd, BOOT_MAGIC, file, &rest) || rest.size != sizeof next) {
+    if (fd < 0 || !read_checked(fd, boot_magic, file, &rest) || rest.size != sizeof next) {
         qo_fatal(FATAL_CORRUPT, "%s is missing or damaged: names of proposals could repeat", path);
     }
     (void)close(fd);
     identity->boot = get_le64(rest.data) + 1;
     put_le64(next, identity->boot);
-    if (!write_checked(directory, "boot", BOOT_MAGIC, bytes_make(next, sizeof next))) {
+    if (!write_checked(directory, "boot", boot_magic, bytes_make(next, sizeof next))) {
         qo_fatal(FATAL_STORAGE, "cannot write %s: %s", path, strerror(errno));
     }
 }
@@ -346,7 +346,7 @@ birth_open(const char *directory, struct consensus_identity *identity_out)
     if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
         qo_fatal(FATAL_DIRECTORY, "%s is in use by another process", directory);
     }
-    if (!read_checked(fd, IDENTITY_MAGIC, file, &rest) || !identity_decode(rest, identity_out) ||
+    if (!read_checked(fd, identity_magic, file, &rest) || !identity_decode(rest, identity_out) ||
         identity_fault(identity_out) != NULL) {
         qo_fatal(FATAL_CORRUPT, "%s is damaged", path);
     }

@@ -187,7 +187,7 @@ consensus_propose(struct consensus *consensus, struct bytes entry, consensus_pro
                   void *context)
 {
     QO_PRE(thread_is(THREAD_LOOP) && callback != NULL);
-    QO_PRE(entry.size > 0 && entry.size <= QO_ENTRY_BYTES_MAX);
+    QO_PRE(entry.size > 0 && entry.size <= (size_t)QO_ENTRY_BYTES_MAX);
     enum qo_error error = not_ready(consensus);
     struct proposal *proposal = consensus->free_proposals;
     if (error != QO_OK || proposal == NULL) {
@@ -244,7 +244,9 @@ void
 consensus_resume(struct consensus *consensus)
 {
     QO_PRE(thread_is(THREAD_LOOP));
-    shim_settle(&consensus->shim);
+    if (consensus->started) {
+        shim_settle(&consensus->shim);
+    }
 }
 
 /* -- Status ------------------------------------------------------------------------------------ */

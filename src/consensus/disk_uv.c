@@ -85,7 +85,7 @@ literal(const struct sockaddr *name, unsigned port, char out[LITERAL_MAX])
     (void)snprintf(out, LITERAL_MAX, "%s:%u", host, port);
 }
 
-static const struct addrinfo IPV4_ONLY = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM};
+static const struct addrinfo ipv4_only = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM};
 
 /* -- Streams ----------------------------------------------------------------------------------- */
 
@@ -206,7 +206,7 @@ transport_connect(struct raft_uv_transport *transport, struct raft_uv_connect *r
         (void)snprintf(where, sizeof where, "%.15s:%u", host, port);
         status = connect_literal(attempt, where);
     } else { /* A name is looked up each time: its address may change. */
-        status = uv_getaddrinfo(disk->loop, &attempt->lookup, looked_up, host, NULL, &IPV4_ONLY);
+        status = uv_getaddrinfo(disk->loop, &attempt->lookup, looked_up, host, NULL, &ipv4_only);
         status = status == 0 ? 0 : RAFT_NOCONNECTION;
     }
     if (status != 0) {
@@ -260,7 +260,7 @@ find_own_address(struct disk_uv *disk)
     if (!split(disk->address, host, &port)) {
         qo_fatal(FATAL_CONFIG, "'%s' is no host:port", disk->address);
     }
-    int status = getaddrinfo(host, NULL, &IPV4_ONLY, &found);
+    int status = getaddrinfo(host, NULL, &ipv4_only, &found);
     if (status != 0) {
         qo_fatal(FATAL_NETWORK, "own address '%s': %s", disk->address, gai_strerror(status));
     }

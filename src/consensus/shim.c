@@ -9,7 +9,7 @@
 #include "peek.h"
 #include "shim_parts.h"
 
-const struct shim_rules SHIM_RULES_ALL = {
+const struct shim_rules shim_rules_all = {
     .clamp_acks = true,
     .own_entry_first = true,
     .pace_completions = true,
@@ -346,8 +346,9 @@ check_ballot(struct shim *shim, raft_term *term, raft_id *vote)
 }
 
 static int
-load(struct raft_io *io, raft_term *term, raft_id *vote, struct raft_snapshot **snapshot,
-     raft_index *start_index, struct raft_entry *entries[], size_t *n_entries)
+load(/* NOLINT(readability-function-size): the shape is raft_io's. */ struct raft_io *io,
+     raft_term *term, raft_id *vote, struct raft_snapshot **snapshot, raft_index *start_index,
+     struct raft_entry *entries[], size_t *n_entries)
 {
     struct shim *shim = shim_of(io);
     struct raft_io *below = shim->below;
@@ -446,7 +447,7 @@ shim_begin_work(struct shim *shim)
 void
 shim_init(struct shim *shim, struct raft_io *below, const struct shim_hooks *hooks)
 {
-    *shim = (struct shim){.below = below, .rules = SHIM_RULES_ALL, .hooks = *hooks};
+    *shim = (struct shim){.below = below, .rules = shim_rules_all, .hooks = *hooks};
     below->data = shim;
     shim->io = (struct raft_io){
         .version = 2, /* raft_uv says 1, though it has async_work (B19). */

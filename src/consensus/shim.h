@@ -37,7 +37,7 @@ struct shim_rules {
     bool windows;          /* guard 4m, B3, B4: bounded messages, bounded bytes to a peer */
     bool no_install;       /* InstallSnapshot is dropped both ways */
 };
-extern const struct shim_rules SHIM_RULES_ALL;
+extern const struct shim_rules shim_rules_all;
 
 /* What the log held when it was loaded, before libraft saw it. */
 struct shim_loaded {

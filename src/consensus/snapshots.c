@@ -18,7 +18,7 @@
 #include "state.h"
 
 enum { WRAP_BYTES = 20, ENTRY_OVERHEAD_BYTES = 32 };
-static const uint32_t WRAP_MAGIC = 0x314d4f51; /* "QOM1" */
+static const uint32_t wrap_magic = 0x314d4f51; /* "QOM1" */
 
 /* -- The wrapped manifest ---------------------------------------------------------------------- */
 
@@ -28,7 +28,7 @@ wrap(struct bytes manifest, uint64_t applied, struct raft_buffer *out)
     size_t size = (WRAP_BYTES + manifest.size + 7) / 8 * 8;
     uint8_t *data = raft_malloc(size);
     memset(data, 0, size);
-    put_le32(data, WRAP_MAGIC);
+    put_le32(data, wrap_magic);
     put_le64(data + 8, applied);
     put_le32(data + 16, (uint32_t)manifest.size);
     memcpy(data + WRAP_BYTES, manifest.data, manifest.size);
@@ -41,7 +41,7 @@ unwrap(const struct raft_buffer *buffer, uint64_t *applied_out)
 {
     const uint8_t *data = buffer->base;
     size_t size = buffer->len;
-    if (size < WRAP_BYTES || get_le32(data) != WRAP_MAGIC ||
+    if (size < WRAP_BYTES || get_le32(data) != wrap_magic ||
         get_le32(data + 4) != hash_crc32c(bytes_make(data + 8, size - 8)) ||
         get_le32(data + 16) > size - WRAP_BYTES) {
         qo_fatal(FATAL_CORRUPT, "the log's snapshot is damaged");

@@ -14,10 +14,10 @@
 
 #include "common/clock.h"
 #include "support/seed.h"
-#include "world.c" /* Test support of this directory. */
+#include "world.h"
 
 enum { SEEDS = 250, SEEDS_MIN = 10, FAULTS_MS = 25000, HEALED_MS = 60000 };
-static const int64_t BUDGET_US = 25000000; /* Of real time; a slow machine does fewer seeds. */
+static const int64_t budget_us = 25000000; /* Of real time; a slow machine does fewer seeds. */
 
 static struct world *world; /* The one under test. */
 
@@ -120,7 +120,7 @@ fault_of_seed(uint64_t seed, struct reached *reached)
 {
     uint64_t chance = seed;
     uint32_t value = 0;
-    world = world_make(seed % 4 == 0 ? 5 : 3, &SHIM_RULES_ALL, &chance);
+    world = world_make(seed % 4 == 0 ? 5 : 3, &shim_rules_all, &chance);
     for (unsigned i = 0; i < world->count; i++) {
         raft_set_pre_vote(world_raft(world, i), true);
         raft_fixture_set_disk_latency(&world->fixture, i, 1 + (unsigned)seed_below(&chance, 10));
@@ -153,7 +153,7 @@ loses_nothing_under_network_faults(void **state)
     uint64_t seed = seed_init();
     const char *count = getenv("QO_CAMPAIGN");
     unsigned seeds = count != NULL ? (unsigned)strtoul(count, NULL, 10) : SEEDS;
-    int64_t end_us = clock_monotonic_us() + BUDGET_US;
+    int64_t end_us = clock_monotonic_us() + budget_us;
     unsigned done = 0;
     (void)state;
     while (done < seeds && (done < SEEDS_MIN || count != NULL || clock_monotonic_us() < end_us)) {

@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,8 +17,9 @@
 #include <unistd.h>
 
 #include "common/assert.h"
+#include "common/bytes.h"
 #include "common/clock.h"
-#include "node.c" /* Not a module: test support that only this test uses. */
+#include "node.h"
 
 enum { MEMBERS = 3, ANSWER_MS = 10000, LEADER_MS = 30000 };
 
@@ -42,7 +44,7 @@ set_up(void **state)
 }
 
 static void
-remove_tree(const char *path, int depth)
+remove_tree(const char *path, int depth) /* NOLINT(misc-no-recursion): as deep as `depth`. */
 {
     DIR *listing = depth > 0 ? opendir(path) : NULL;
     const struct dirent *entry;
@@ -51,7 +53,7 @@ remove_tree(const char *path, int depth)
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
             (void)snprintf(inside, sizeof inside, "%s/%s", path, entry->d_name);
             if (unlink(inside) != 0) {
-                remove_tree(inside, depth - 1); /* NOLINT(misc-no-recursion): depth is 3. */
+                remove_tree(inside, depth - 1);
             }
         }
     }
@@ -263,7 +265,7 @@ leads_at_once_alone(void **state)
     (void)snprintf(root, sizeof root, "%s/alone", cluster->root);
     assert_int_equal(mkdir(root, 0700), 0);
     node_make_all(node, 1, root, 20996);
-    node->log_bytes_max = 64 * 1024;
+    node->log_bytes_max = 1u << 16;
     for (uint64_t round = 1; round <= 4; round++) {
         struct node_answer answer;
         node_start(node);
@@ -286,7 +288,7 @@ catches_up_over_bounded_messages(void **state)
     struct node *leader = leader_of(cluster);
     struct node *behind = &cluster->nodes[leader->id % MEMBERS];
     node_signal(behind, SIGKILL);
-    propose(leader, 60, 1024 * 1024); /* Fifteen messages, four windows. */
+    propose(leader, 60, 1u << 20); /* Fifteen messages, four windows. */
     node_start(behind);
     expect_equal(cluster, 60);
 }
@@ -296,7 +298,7 @@ bounds_the_log_by_bytes_and_shows_who_needs_a_rebuild(void **state)
 {
     struct cluster *cluster = *state;
     for (size_t i = 0; i < MEMBERS; i++) {
-        cluster->nodes[i].log_bytes_max = 64 * 1024;
+        cluster->nodes[i].log_bytes_max = 1u << 16;
     }
     start_all(cluster);
     struct node *leader = leader_of(cluster);
@@ -307,7 +309,7 @@ bounds_the_log_by_bytes_and_shows_who_needs_a_rebuild(void **state)
         (void)wait_for_snapshot(leader);
     }
     struct node_answer answer = status_of(leader);
-    assert_true(answer.consensus.log_bytes < 600 * 1024);
+    assert_true(answer.consensus.log_bytes < 614400);
     /* Restarted from the checkpoint: what it held is not handed over again. */
     struct node *other = &cluster->nodes[lost->id % MEMBERS];
     (void)wait_for_snapshot(other);

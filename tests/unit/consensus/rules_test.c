@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "world.c" /* Test support of this directory. */
+#include "world.h"
 
 static struct world *world; /* The one under test. */
 
@@ -28,7 +28,7 @@ run_scenario(const struct scenario *scenario)
     if (scenario->faulty(&scenario->alone)) {
         fail_msg("%s: the fault appears with the rule", scenario->name);
     }
-    if (scenario->faulty(&SHIM_RULES_ALL)) {
+    if (scenario->faulty(&shim_rules_all)) {
         fail_msg("%s: the fault appears with all rules", scenario->name);
     }
 }

@@ -156,14 +156,14 @@ static_assert(QO_ENTRY_COMMANDS_MAX >= QO_OPERATIONS_MAX, "one order.batch fits 
 #define QO_CLUSTER_ID_MAX 63u /* Text. */
 #define QO_PROPOSALS_MAX 64u  /* Under way in one node; the batcher keeps QO_ENTRIES_IN_FLIGHT. */
 #define QO_READ_POINTS_MAX (1u << 16) /* Waiting for a barrier: 16 of each connection. */
-#define QO_MANIFEST_BYTES_MAX (1024u * 1024)
+#define QO_MANIFEST_BYTES_MAX (1024ull * 1024)
 #define QO_LOG_BYTES_MAX_DEFAULT (256ull * 1024 * 1024)
 /* Entries between two snapshots, and kept behind one: libraft's file format ends at 262,144. */
 #define QO_LOG_ENTRIES_MAX 100000u
 /* One AppendEntries (guessed: some 5 ms of disk), and all on the way to one peer. */
-#define QO_APPEND_BYTES_MAX (4u * 1024 * 1024)
+#define QO_APPEND_BYTES_MAX (4ull * 1024 * 1024)
 #define QO_APPEND_ENTRIES_MAX 4096u
-#define QO_PEER_WINDOW_BYTES_MAX (16u * 1024 * 1024)
+#define QO_PEER_WINDOW_BYTES_MAX (16ull * 1024 * 1024)
 #define QO_PEER_MESSAGES_MAX 1024u /* Of any kind handed to a link and not yet sent. */
 /* A disk that has not answered for so long does not answer (guessed: an fsync behind a full
  * device queue takes seconds). Counted in ticks, so that a paused process is not blamed. */

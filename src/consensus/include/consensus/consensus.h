@@ -165,7 +165,8 @@ typedef void (*consensus_read_cb)(void *context, enum qo_error status, uint64_t 
 enum qo_error consensus_read_point(struct consensus *consensus, consensus_read_cb callback,
                                    void *context) __attribute__((warn_unused_result));
 
-/* The client has room again: delivers what waits. Not from inside a callback of deliver or room. */
+/* The client has room again: delivers what waits. Cheap, may be called at every turn of the loop;
+ * does nothing before consensus_start() and inside a callback. */
 void consensus_resume(struct consensus *consensus);
 
 enum consensus_role { CONSENSUS_VOTER, CONSENSUS_STANDBY, CONSENSUS_SPARE };

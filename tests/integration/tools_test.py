@@ -1,0 +1,199 @@
+#!/usr/bin/python3
+"""
+Goal: the tools do on a real cluster what their help says, with the exit status that it says; one
+node runs without any configuration.
+Method: quorderctl, quorder-bench and quorderd as a user calls them, on clusters with and without a
+leader.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import quorder
+from quorder import BUILD
+
+CTL = BUILD / "tools" / "ctl" / "quorderctl"
+BENCH = BUILD / "tools" / "bench" / "quorder-bench"
+SERVER = BUILD / "src" / "server" / "quorderd"
+MACHINES = quorder.ROOT / "cluster" / "machines"
+
+
+class Tools(quorder.Test):
+    machines = (quorder.TOGGLE, quorder.PARCEL)
+
+    def ctl(self, status, *words, endpoints=None, text=None):
+        """Standard output and error of quorderctl, which must end with `status`."""
+        environment = dict(os.environ, QUORDER_ENDPOINTS=",".join(
+            endpoints or self.cluster.addresses()))
+        done = subprocess.run([CTL, *words], env=environment, input=text, capture_output=True,
+                              text=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, status, f"{words}: {done.stdout}{done.stderr}")
+        return done.stdout, done.stderr
+
+    def test_orders(self):
+        out, _ = self.ctl(0, "order", "create", "t-1", "toggle", "-a", "note=hello", "-o", "json")
+        self.assertEqual(json.loads(out)["to"], "A")
+        _, err = self.ctl(0, "order", "transition", "t-1", "go")
+        self.assertIn("request id", err, "made and printed if absent")
+        first, _ = self.ctl(0, "order", "transition", "t-1", "back", "--request-id", "r", "-o",
+                            "json")
+        again, _ = self.ctl(0, "order", "transition", "t-1", "back", "--request-id", "r", "-o",
+                            "json")
+        self.assertEqual(dict(json.loads(first), replayed=True), json.loads(again))
+        out, _ = self.ctl(0, "order", "get", "t-1", "-o", "json")
+        order = json.loads(out)
+        self.assertEqual((order["state"], order["version"], order["attributes"]),
+                         ("A", 3, {"note": "hello"}))
+        out, _ = self.ctl(0, "order", "history", "t-1", "-o", "jsonl")
+        self.assertEqual([json.loads(line)["event"] for line in out.splitlines()],
+                         ["create", "go", "back"])
+        out, _ = self.ctl(0, "order", "list", "toggle", "--state", "A", "-o", "jsonl")
+        self.assertIn("t-1", out)
+        lines = "".join(json.dumps({"op": "create", "id": f"t-b{i}", "machine": "toggle"}) + "\n"
+                        for i in range(3))
+        self.ctl(0, "order", "batch", "-", "--atomic", text=lines)
+        self.ctl(0, "order", "get", "t-b0", "t-b1", "t-b2")
+        self.ctl(0, "order", "get", "t-1", "-o", "table")
+
+    def test_exit_statuses(self):
+        self.ctl(0, "ping")
+        self.ctl(0, "order", "create", "s-1", "toggle")
+        self.ctl(4, "order", "transition", "s-1", "back")
+        self.ctl(4, "order", "create", "s-2", "parcel")
+        self.ctl(2, "order", "erase", "s-1")
+        self.ctl(2, "order", "create", "s-1")
+        self.ctl(2, "order", "get", "s-1", "--no-such-option")
+        self.ctl(3, "ping", endpoints=["127.0.0.1:1"])
+        self.ctl(3, "order", "get", "s-1", "--timeout", "1s", endpoints=["127.0.0.1:1"])
+
+    def test_no_leader_and_unknown_outcome(self):
+        self.ctl(0, "order", "create", "n-1", "toggle")
+        leader = self.cluster.leader()
+        others = self.cluster.others(leader)
+        for n in others:
+            os.kill(self.cluster.pid(n), signal.SIGSTOP)
+        try:
+            _, err = self.ctl(6, "order", "transition", "n-1", "go", "--request-id", "n",
+                              "--timeout", "1s", endpoints=[self.cluster.address(leader)])
+            self.assertIn("--request-id n", err, "the command that asks again")
+            quorder.eventually(lambda: self.cluster.call(leader, "hello")["leader"] is None,
+                               what="no leader known")
+            self.ctl(5, "order", "transition", "n-1", "go", "--request-id", "m", "--timeout", "1s",
+                     endpoints=[self.cluster.address(leader)])
+        finally:
+            for n in others:
+                os.kill(self.cluster.pid(n), signal.SIGCONT)
+        self.cluster.leader()
+        out, _ = self.ctl(0, "order", "transition", "n-1", "go", "--request-id", "n", "--timeout",
+                          "20s", "-o", "json")
+        self.assertEqual(json.loads(out)["version"], 2)
+
+    def test_machines(self):
+        for path in sorted(MACHINES.glob("*.yaml")):
+            self.ctl(0, "machine", "check", str(path), endpoints=["127.0.0.1:1"])
+            self.ctl(0, "machine", "put", str(path))
+            out, _ = self.ctl(0, "machine", "get", path.stem)
+            self.assertEqual(out, path.read_text())
+            out, _ = self.ctl(0, "machine", "graph", str(path), endpoints=["127.0.0.1:1"])
+            self.assertIn("digraph", out)
+            out, _ = self.ctl(0, "machine", "graph", path.stem, "--format", "mermaid")
+            self.assertIn("stateDiagram", out)
+        bad = self.cluster.directory / "bad.yaml"
+        bad.write_text(quorder.TOGGLE.replace("initial: A", "initial: C"))
+        out, err = self.ctl(4, "machine", "check", str(bad))
+        self.assertIn(":4:", out + err, "line and column")
+        out, _ = self.ctl(0, "machine", "list", "-o", "json")
+        self.assertIn("marketplace", out)
+
+    def test_feed_and_status(self):
+        self.ctl(0, "order", "create", "f-1", "toggle")
+        out, _ = self.ctl(0, "feed", "tail", "--from-seq", "1", "--no-follow", "-o", "jsonl")
+        events = [json.loads(line) for line in out.splitlines()]
+        quorder.check_feed(events)
+        self.assertEqual(events[-1]["id"], "f-1")
+        for n in self.cluster.all():
+            out, _ = self.ctl(0, "cluster", "status", "--node", self.cluster.address(n), "-o",
+                              "json")
+            status = json.loads(out)
+            self.assertEqual(status["node_id"], n)
+            self.assertEqual(len(status["members"]), 3)
+        out, _ = self.ctl(0, "completion", "bash")
+        self.assertIn("complete", out)
+
+    def test_bench_tells_what_it_measured(self):
+        done = subprocess.run(
+            [BENCH, "--endpoints", ",".join(self.cluster.addresses()), "--connections", "4",
+             "--outstanding", "8", "--orders", "200", "--seconds", "2", "--warmup", "1", "-o",
+             "json"], capture_output=True, text=True, timeout=120, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        told = json.loads(done.stdout)
+        for key in ("ops_per_s", "p50_us", "p99_us", "p999_us", "max_us", "errors", "seconds",
+                    "connections", "outstanding"):
+            self.assertIn(key, told)
+        self.assertGreater(told["ops_per_s"], 100)
+        self.assertEqual(told["errors"], 0)
+
+
+class Dev(quorder.Test):
+    """One node with no configuration at all, and what quorderd says of configurations."""
+
+    nodes = 1
+    machines = (quorder.TOGGLE,)
+
+    def test_one_node_runs_without_configuration(self):
+        address = f"127.0.0.1:{self.cluster.base + 7}"
+        data = self.cluster.directory / "dev"
+        for life in (1, 2):
+            node = subprocess.Popen([SERVER, "--dev", "--data", data, "--listen", address],
+                                    stderr=subprocess.DEVNULL)
+            try:
+                client = quorder.Client([address])
+                client.call("machine.put", source=quorder.TOGGLE)
+                receipt = client.call("order.create", id=f"dev-{life}", machine="toggle")
+                self.assertEqual(receipt["seq"], life)
+                client.close()
+            finally:
+                node.send_signal(signal.SIGTERM if life == 1 else signal.SIGKILL)
+                node.wait(30)
+
+    def quorderd(self, *words):
+        return subprocess.run([SERVER, *words], capture_output=True, text=True, timeout=30,
+                              check=False)
+
+    def test_configurations(self):
+        example = quorder.ROOT / "cluster" / "quorderd.yaml"
+        done = self.quorderd("check-config", example)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        bad = self.cluster.directory / "bad.yaml"
+        for text, word in (("data: /x\nlog_levle: info\n", "log_levle"),
+                           ("data: /x\nlog_bytes: many\n", "log_bytes"),
+                           ("data: [\n", "bad.yaml")):
+            bad.write_text(text)
+            done = self.quorderd("check-config", bad)
+            self.assertEqual(done.returncode, 10, done.stdout + done.stderr)
+            self.assertIn(word, done.stderr)
+        self.assertEqual(self.quorderd("--no-such-option").returncode, 2)
+        self.assertEqual(self.quorderd("--help").returncode, 0)
+        self.assertRegex(self.quorderd("--version").stdout, r"\d+\.\d+\.\d+")
+
+    def test_a_configured_node(self):
+        self.cluster.stop()
+        config = self.cluster.directory / "node.yaml"
+        config.write_text(f"data: {self.cluster.data(1)}\nlog_level: debug\nlog_bytes: 33554432\n")
+        node = subprocess.Popen([SERVER, "--config", config], stderr=subprocess.DEVNULL)
+        try:
+            client = self.cluster.client()
+            client.call("order.create", id="configured", machine="toggle", request_id="1")
+            client.close()
+        finally:
+            node.terminate()
+            self.assertEqual(node.wait(30), 0)
+
+
+if __name__ == "__main__":
+    if not BENCH.exists():
+        sys.exit(f"{BENCH} is not built")
+    quorder.main()

@@ -5,8 +5,7 @@
 #include "common/assert.h"
 #include "common/attributes.h"
 
-/* -- Unique values
- * -------------------------------------------------------------------------------*/
+/* -- Unique values ------------------------------------------------------------------------- */
 
 static struct bytes
 unique_key(struct apply *apply, uint16_t machine, uint16_t attribute, struct bytes value)
@@ -82,8 +81,7 @@ uniques_free(struct apply *apply, const struct definition *definition, const str
     return true;
 }
 
-/* -- From a decision to a change
- * -----------------------------------------------------------------*/
+/* -- From a decision to a change ----------------------------------------------------------- */
 
 static int64_t
 deadline_after(int64_t at, int64_t after_us)
@@ -250,8 +248,7 @@ decide_change(struct apply *apply, struct order_record *record, const struct mac
     apply->next_seq++;
 }
 
-/* -- The checks
- * ----------------------------------------------------------------------------------*/
+/* -- The checks ---------------------------------------------------------------------------- */
 
 static bool
 refuse_transition(struct apply *apply, const struct operation *operation,

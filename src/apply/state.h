@@ -115,8 +115,7 @@ struct apply {
     struct buf fetched, read_event, machine_out, encoded;
 };
 
-/* -- replay.c
- * ------------------------------------------------------------------------------------*/
+/* -- replay.c ------------------------------------------------------------------------------ */
 
 /* The event with this seq, of this entry or the store; it must exist. Valid until the next call. */
 void event_read(struct apply *apply, uint64_t seq, struct event_record *event_out);
@@ -138,8 +137,7 @@ bool replay_find(struct apply *apply, struct bytes id, uint32_t shard,
 /* Notes what change_write() has to put so that replay_find() finds it later. */
 void replay_spill(struct apply *apply, const struct change *change);
 
-/* -- decide.c
- * ------------------------------------------------------------------------------------*/
+/* -- decide.c ------------------------------------------------------------------------------ */
 
 /* Decides one operation; fills cause->event. `record` is the order's, if it exists; it becomes the
  * new one. False: refused, with the outcome filled. */
@@ -152,8 +150,7 @@ void decide_change(struct apply *apply, struct order_record *record,
                    const struct machine_step *step, const struct cause *cause,
                    struct change *change);
 
-/* -- change.c
- * ------------------------------------------------------------------------------------*/
+/* -- change.c ------------------------------------------------------------------------------ */
 
 /* The newest record of the order: of the group, the entry, the store. False: there is none. */
 bool order_load(struct apply *apply, struct bytes id, const struct prepared_operation *prepared,
@@ -166,8 +163,7 @@ void change_write(struct apply *apply, const struct change *change);
 /* Forgets the events of a group that failed. */
 void change_forget(struct apply *apply);
 
-/* -- one per kind of command: group.c, timer.c, definition.c
- * -------------------------------------*/
+/* -- one per kind of command: group.c, timer.c, definition.c ------------------------------- */
 
 void group_execute(struct apply *apply, uint32_t number, const struct prepared_command *prepared,
                    struct command_result *result);
@@ -176,8 +172,7 @@ void timer_execute(struct apply *apply, uint32_t number, const struct prepared_c
 void definition_execute(struct apply *apply, uint32_t number,
                         const struct prepared_command *prepared, struct command_result *result);
 
-/* -- digest.c
- * ------------------------------------------------------------------------------------*/
+/* -- digest.c ------------------------------------------------------------------------------ */
 
 enum trail_code {
     TRAIL_APPLIED = 1,

@@ -309,4 +309,38 @@ static const char *const loop_source = "machine: loop\n"
                                        "  go: {from: A, to: B, accepts: [note]}\n"
                                        "  back: {from: B, to: A, accepts: [note]}\n";
 
+static inline struct world
+world_with_machines(void)
+{
+    struct world world;
+    world_open(&world, 0);
+    assert_true(world_define(&world, shop_source)->changed);
+    assert_true(world_define(&world, loop_source)->changed);
+    return world;
+}
+
+#define assert_applied(outcome_)                                                                   \
+    do {                                                                                           \
+        const struct outcome *applied_ = (outcome_);                                               \
+        assert_string_equal(error_code(applied_->error), "ok");                                    \
+        assert_false(applied_->receipt.replayed);                                                  \
+    } while (0)
+
+static inline void
+assert_replay_of(const struct outcome *outcome, uint64_t seq, uint64_t version)
+{
+    assert_string_equal(error_code(outcome->error), "ok");
+    assert_true(outcome->receipt.replayed);
+    assert_int_equal(outcome->receipt.seq, seq);
+    assert_int_equal(outcome->receipt.version, version);
+}
+
+static inline struct command_result
+submit_group(struct world *world, struct operation *operations, uint32_t count,
+             const char *request_id)
+{
+    struct command command = command_of(operations, count, request_id);
+    return world_submit(world, &command, 1).commands[0];
+}
+
 #endif

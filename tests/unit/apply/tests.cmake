@@ -1,4 +1,5 @@
 qo_unit_test(apply/entry)
 qo_unit_test(apply/cache)
 qo_unit_test(apply/apply LINKS qo_store qo_machine)
+qo_unit_test(apply/replay LINKS qo_store qo_machine)
 qo_unit_test(apply/model LINKS qo_store qo_machine)

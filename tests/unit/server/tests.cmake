@@ -1,0 +1,3 @@
+qo_unit_test(server/msgids)
+qo_unit_test(server/leader_clock)
+qo_unit_test(server/config LINKS PkgConfig::UV qo_consensus qo_store qo_wire)

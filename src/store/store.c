@@ -401,10 +401,11 @@ get_orders(struct store *store, const struct store_order_key *keys, uint32_t cou
            struct arena *arena, struct bytes *records_out)
 {
     struct key rows[GET_ORDERS_AT_ONCE];
-    const char *data[GET_ORDERS_AT_ONCE];
-    size_t sizes[GET_ORDERS_AT_ONCE];
+    const char *data[GET_ORDERS_AT_ONCE] = {NULL};
+    size_t sizes[GET_ORDERS_AT_ONCE] = {0};
     rocksdb_pinnableslice_t *values[GET_ORDERS_AT_ONCE];
     char *errors[GET_ORDERS_AT_ONCE];
+    QO_PRE(count >= 1 && count <= GET_ORDERS_AT_ONCE);
     for (uint32_t i = 0; i < count; i++) {
         rows[i] = key_order(keys[i].shard, keys[i].id);
         data[i] = (const char *)rows[i].bytes;

@@ -176,6 +176,7 @@ counter_offer(struct store *store, struct sweep_counter *counter)
             return true;
         }
     } else if (counter->put >= SWEEP_LOOKED_ROWS_MIN &&
+               store->sweep_counters.open_block - counter->block >= SWEEP_PATIENCE_BLOCKS &&
                (uint32_t)counter->dead * 100 >= (uint32_t)counter->put * SWEEP_DEAD_PERCENT &&
                backlog_push(&store->sweep_backlog, block)) {
         counter->put = (uint16_t)(counter->put - counter->dead);

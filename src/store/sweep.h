@@ -10,7 +10,9 @@
  *          were put, how many of them have been left. A block is closed once the last seq of the
  *          store lies behind it: no row is put into it any more. A closed block whose rows are all
  *          dead is deleted as one range, without a look at any row; one that is mostly dead is
- *          looked through, row by row.
+ *          looked through, row by row, if it
+ *          does not die within SWEEP_PATIENCE_BLOCKS further blocks: a look costs a get, a range
+ *          nothing.
  * Trust    A counter exists only if this process saw the first put into its block: not for blocks
  *          begun before the store was opened, nor for those whose counter had no room
  *          (`tracked_from`). So put == dead proves all dead.
@@ -43,6 +45,7 @@ enum {
     SWEEP_SLOTS = 2 * QO_SWEEP_COUNTERS_MAX, /* Open addressing, at most half full. */
     SWEEP_DEAD_PERCENT = 90,                 /* From there on a look at each row pays. */
     SWEEP_LOOKED_ROWS_MIN = 256,             /* Smaller blocks wait until all is dead. */
+    SWEEP_PATIENCE_BLOCKS = 4, /* For so long a mostly dead block may die by itself. */
 };
 
 struct sweep_counter {

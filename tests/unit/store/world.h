@@ -526,11 +526,13 @@ world_directory(char path_out[256])
 static inline void
 world_copy(const char *from, const char *to)
 {
-    char command[1200];
+    assert_true(strlen(from) < 600 && (to == NULL || strlen(to) < 600));
+    char command[2 * 700];
     if (to == NULL) {
         snprintf(command, sizeof command, "rm -r '%s'", from);
     } else {
-        snprintf(command, sizeof command, "cp -r '%s' '%s'", from, to);
+        int size = snprintf(command, sizeof command, "cp -r '%s' '%s'", from, to);
+        assert_true(size > 0 && (size_t)size < sizeof command);
     }
     assert_int_equal(system(command), 0);
 }

@@ -9,7 +9,7 @@
 #include "common/thread.h"
 #include "state.h"
 
-static const uint64_t CACHE_BYTES_DEFAULT = UINT64_C(256) * 1024 * 1024;
+#define CACHE_BYTES_DEFAULT (UINT64_C(256) * 1024 * 1024)
 
 struct apply *
 apply_open(struct store *store, const struct apply_options *options)

@@ -362,6 +362,17 @@ operations_read(struct cursor *cursor, struct arena *arena, struct command *comm
 }
 
 static bool
+content_read(struct cursor *cursor, struct content_digest *content)
+{
+    struct bytes bytes = cursor_bytes(cursor, sizeof content->bytes);
+    if (bytes.data == NULL) {
+        return false;
+    }
+    memcpy(content->bytes, bytes.data, sizeof content->bytes);
+    return true;
+}
+
+static bool
 group_read(struct cursor *cursor, struct arena *arena, struct command *command)
 {
     uint8_t tag = 0;
@@ -377,14 +388,9 @@ group_read(struct cursor *cursor, struct arena *arena, struct command *command)
         case GROUP_TRACE:
             command->trace = cursor_bytes16(cursor);
             break;
-        case GROUP_CONTENT: {
-            struct bytes content = cursor_bytes(cursor, sizeof command->content.bytes);
-            if (content.data != NULL) {
-                memcpy(command->content.bytes, content.data, content.size);
-                has_content = true;
-            }
+        case GROUP_CONTENT:
+            has_content = content_read(cursor, &command->content);
             break;
-        }
         case GROUP_OPERATIONS:
             if (!operations_read(cursor, arena, command)) {
                 return false;

@@ -22,7 +22,7 @@
 #include "common/assert.h"
 
 enum { SPILLED_GUESS = 8 };
-static const uint64_t SPILLED_ALL = UINT64_C(1) << 32;
+#define SPILLED_ALL (UINT64_C(1) << 32)
 
 uint32_t
 request_fingerprint(struct bytes request_id)

@@ -1,6 +1,8 @@
 /* See render.h. Thread: any; pure. */
 #include "render.h"
 
+#include <stdio.h>
+
 #include "common/assert.h"
 #include "machine/machine.h"
 
@@ -104,9 +106,24 @@ render_event(const struct event_record *event, const struct definition *definiti
     };
 }
 
-struct wire_failure
-render_failure(const struct command_result *result, bool atomic, struct arena *arena)
+/* A field as the client named it: inside a batch by the path of its operation. */
+static struct bytes
+field_path(const char *field, int operation, struct arena *arena)
 {
+    enum { PATH_MAX_BYTES = 64 };
+    if (operation < 0) {
+        return bytes_text(field);
+    }
+    char *path = arena_alloc(arena, PATH_MAX_BYTES);
+    int size = snprintf(path, PATH_MAX_BYTES, "operations[%d].%s", operation, field);
+    QO_ASSERT(size > 0 && size < PATH_MAX_BYTES);
+    return bytes_make(path, (size_t)size);
+}
+
+struct wire_failure
+render_failure(const struct command_result *result, int operation, struct arena *arena)
+{
+    bool atomic = operation == RENDER_ATOMIC;
     QO_PRE(result->failed && result->outcomes_count == 1);
     const struct outcome *outcome = &result->outcomes[0];
     struct wire_failure failure = {
@@ -132,7 +149,7 @@ render_failure(const struct command_result *result, bool atomic, struct arena *a
     } else if (outcome->error == QO_INVALID_MACHINE) {
         failure.why = bytes_text(outcome->why_machine);
     } else if (outcome->error == QO_BAD_REQUEST) {
-        failure.field = bytes_text(outcome->field);
+        failure.field = field_path(outcome->field, atomic ? (int)result->index : operation, arena);
         failure.has_limit = true;
         failure.limit = (int64_t)outcome->limit;
     }

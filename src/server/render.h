@@ -21,8 +21,11 @@ struct wire_order render_order(struct bytes id, const struct order_record *recor
 struct wire_event render_event(const struct event_record *event,
                                const struct definition *definition);
 
-/* Of a failed command; `atomic`: with the index of the operation. */
-struct wire_failure render_failure(const struct command_result *result, bool atomic,
+/* Of a failed command. `operation`: its place in an order.batch that is not atomic, RENDER_ALONE if
+ * it was a request of its own, RENDER_ATOMIC if it was a whole atomic batch: then the failure names
+ * the operation. */
+enum { RENDER_ALONE = -1, RENDER_ATOMIC = -2 };
+struct wire_failure render_failure(const struct command_result *result, int operation,
                                    struct arena *arena);
 
 #endif

@@ -349,10 +349,11 @@ writes_flush(struct node *node)
 /* -- Results ------------------------------------------------------------------------------------*/
 
 static void
-put_command(struct buf *out, const struct command_result *result, struct arena *arena)
+put_command(struct buf *out, const struct command_result *result, int operation,
+            struct arena *arena)
 {
     if (result->failed) {
-        struct wire_failure failure = render_failure(result, false, arena);
+        struct wire_failure failure = render_failure(result, operation, arena);
         wire_put_batch_error(out, &failure);
         return;
     }
@@ -375,7 +376,7 @@ put_batch(struct buf *out, const struct request *request, const struct command_r
         }
     } else {
         for (uint32_t i = 0; i < count; i++) {
-            put_command(out, &results[i], arena);
+            put_command(out, &results[i], (int)i, arena);
             wire_list_added(&list);
         }
     }
@@ -390,7 +391,8 @@ answer(struct node *node, struct request *request, const struct command_result *
     arena_reset(arena);
     bool batch = request->method == WIRE_ORDER_BATCH;
     if (results[0].failed && (!batch || request->atomic)) {
-        struct wire_failure failure = render_failure(&results[0], batch, arena);
+        struct wire_failure failure =
+            render_failure(&results[0], batch ? RENDER_ATOMIC : RENDER_ALONE, arena);
         request_fail(node, request, &failure);
         return;
     }

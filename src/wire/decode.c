@@ -61,8 +61,8 @@ bool
 decode_refuse_over(struct decode *d, struct bytes field, uint64_t limit, const char *unit)
 {
     char predicate[64];
-    snprintf(predicate, sizeof predicate, "must be at most %llu%s", (unsigned long long)limit,
-             unit);
+    (void)snprintf(predicate, sizeof predicate, "must be at most %llu%s", (unsigned long long)limit,
+                   unit);
     (void)decode_refuse_field(d, field, predicate);
     d->failure->has_limit = true;
     d->failure->limit = (int64_t)limit;
@@ -153,8 +153,8 @@ decode_range(struct decode *d, const struct param *param, const struct wire_toke
                                   "");
     }
     if (!natural || *value_out < param->min) {
-        snprintf(predicate, sizeof predicate, "must be an integer from %llu to %llu",
-                 (unsigned long long)param->min, (unsigned long long)param->max);
+        (void)snprintf(predicate, sizeof predicate, "must be an integer from %llu to %llu",
+                       (unsigned long long)param->min, (unsigned long long)param->max);
         return decode_refuse(d, param, predicate);
     }
     return true;

@@ -19,6 +19,10 @@ struct decode {
     struct wire_operation *operation; /* That the keys belong to; NULL: none. */
     int64_t operation_index;          /* In a batch; -1: not inside `operations`. */
     struct wire_failure *failure;
+    /* Where `operations` stand: read once the keys around them are known, so that nothing recurses.
+     */
+    const struct param *operations;
+    struct wire_reader operations_at;
 };
 
 enum { FIELD_KEY_MAX = 128, FIELD_MAX = 2 * FIELD_KEY_MAX + 64 };

@@ -13,107 +13,48 @@
 #define NAME .kind = PARAM_NAME
 #define NEEDED .required = true
 
+#define ROW(...)                                                                                   \
+    {                                                                                              \
+        __VA_ARGS__                                                                                \
+    }
+
 /* What every request may carry. */
-#define TRACE                                                                                      \
-    {                                                                                              \
-        KEY("trace"), TEXT(0, QO_TRACE_MAX), REQUEST(trace)                                        \
-    }
+#define TRACE ROW(KEY("trace"), TEXT(0, QO_TRACE_MAX), REQUEST(trace))
 #define TIMEOUT                                                                                    \
-    {                                                                                              \
-        KEY("timeout_ms"), .kind = PARAM_RANGE, .min = 1, .max = QO_TIMEOUT_MS_MAX,                \
-                           REQUEST(timeout_ms)                                                     \
-    }
+    ROW(KEY("timeout_ms"), .kind = PARAM_RANGE, .min = 1, .max = QO_TIMEOUT_MS_MAX,                \
+        REQUEST(timeout_ms))
 #define COMMON TRACE, TIMEOUT
 
-#define CONSISTENCY                                                                                \
-    {                                                                                              \
-        KEY("consistency"), .kind = PARAM_CONSISTENCY, REQUEST(consistency)                        \
-    }
-#define MIN_SEQ                                                                                    \
-    {                                                                                              \
-        KEY("min_seq"), .kind = PARAM_NATURAL, REQUEST_HAS(min_seq)                                \
-    }
-#define LIMIT                                                                                      \
-    {                                                                                              \
-        KEY("limit"), .kind = PARAM_RANGE, .min = 1, .max = QO_LIMIT_MAX, REQUEST(limit)           \
-    }
-#define ID                                                                                         \
-    {                                                                                              \
-        KEY("id"), TEXT(1, QO_ID_MAX), NEEDED, REQUEST(id)                                         \
-    }
-#define MACHINE                                                                                    \
-    {                                                                                              \
-        KEY("machine"), NAME, NEEDED, REQUEST(machine)                                             \
-    }
-#define FROM_SEQ                                                                                   \
-    {                                                                                              \
-        KEY("from_seq"), .kind = PARAM_NATURAL, REQUEST_HAS(from_seq)                              \
-    }
-#define EPOCH                                                                                      \
-    {                                                                                              \
-        KEY("epoch"), .kind = PARAM_NATURAL, REQUEST_HAS(epoch)                                    \
-    }
-#define FILTERS                                                                                    \
-    {KEY("shards"), .kind = PARAM_SHARDS, REQUEST(shards)},                                        \
-        {KEY("machines"), .kind = PARAM_NAMES, REQUEST(machines)},                                 \
-    {                                                                                              \
-        KEY("states"), .kind = PARAM_NAMES, REQUEST(states)                                        \
-    }
-#define SUBSCRIPTION                                                                               \
-    {                                                                                              \
-        KEY("subscription"), .kind = PARAM_NATURAL, NEEDED, REQUEST(subscription)                  \
-    }
+#define CONSISTENCY ROW(KEY("consistency"), .kind = PARAM_CONSISTENCY, REQUEST(consistency))
+#define MIN_SEQ ROW(KEY("min_seq"), .kind = PARAM_NATURAL, REQUEST_HAS(min_seq))
+#define LIMIT ROW(KEY("limit"), .kind = PARAM_RANGE, .min = 1, .max = QO_LIMIT_MAX, REQUEST(limit))
+#define ID ROW(KEY("id"), TEXT(1, QO_ID_MAX), NEEDED, REQUEST(id))
+#define MACHINE ROW(KEY("machine"), NAME, NEEDED, REQUEST(machine))
+#define FROM_SEQ ROW(KEY("from_seq"), .kind = PARAM_NATURAL, REQUEST_HAS(from_seq))
+#define EPOCH ROW(KEY("epoch"), .kind = PARAM_NATURAL, REQUEST_HAS(epoch))
+#define SHARDS ROW(KEY("shards"), .kind = PARAM_SHARDS, REQUEST(shards))
+#define MACHINES ROW(KEY("machines"), .kind = PARAM_NAMES, REQUEST(machines))
+#define STATES ROW(KEY("states"), .kind = PARAM_NAMES, REQUEST(states))
+#define FILTERS SHARDS, MACHINES, STATES
+#define SUBSCRIPTION ROW(KEY("subscription"), .kind = PARAM_NATURAL, NEEDED, REQUEST(subscription))
 #define CREDIT                                                                                     \
-    {                                                                                              \
-        KEY("credit"), .kind = PARAM_RANGE_64, .min = 1, .max = QO_CREDIT_MAX, NEEDED,             \
-                       REQUEST(credit)                                                             \
-    }
+    ROW(KEY("credit"), .kind = PARAM_RANGE_64, .min = 1, .max = QO_CREDIT_MAX, NEEDED,             \
+        REQUEST(credit))
 
 /* Keys of operations stand sorted: so clients send them in the order in which content is hashed. */
-#define ACTOR                                                                                      \
-    {                                                                                              \
-        KEY("actor"), TEXT(0, QO_ACTOR_MAX), OPERATION(actor)                                      \
-    }
-#define ATTRIBUTES                                                                                 \
-    {                                                                                              \
-        KEY("attributes"), .kind = PARAM_ATTRIBUTES, OPERATION(attributes)                         \
-    }
-#define EVENT                                                                                      \
-    {                                                                                              \
-        KEY("event"), NAME, NEEDED, OPERATION(event)                                               \
-    }
-#define EXPECT_STATE                                                                               \
-    {                                                                                              \
-        KEY("expect_state"), NAME, OPERATION(expect_state)                                         \
-    }
+#define ACTOR ROW(KEY("actor"), TEXT(0, QO_ACTOR_MAX), OPERATION(actor))
+#define ATTRIBUTES ROW(KEY("attributes"), .kind = PARAM_ATTRIBUTES, OPERATION(attributes))
+#define EVENT ROW(KEY("event"), NAME, NEEDED, OPERATION(event))
+#define EXPECT_STATE ROW(KEY("expect_state"), NAME, OPERATION(expect_state))
 #define EXPECT_VERSION                                                                             \
-    {                                                                                              \
-        KEY("expect_version"), .kind = PARAM_NATURAL, OPERATION_HAS(expect_version)                \
-    }
-#define OPERATION_ID                                                                               \
-    {                                                                                              \
-        KEY("id"), TEXT(1, QO_ID_MAX), NEEDED, OPERATION(id)                                       \
-    }
-#define OPERATION_MACHINE                                                                          \
-    {                                                                                              \
-        KEY("machine"), NAME, NEEDED, OPERATION(machine)                                           \
-    }
+    ROW(KEY("expect_version"), .kind = PARAM_NATURAL, OPERATION_HAS(expect_version))
+#define OPERATION_ID ROW(KEY("id"), TEXT(1, QO_ID_MAX), NEEDED, OPERATION(id))
+#define OPERATION_MACHINE ROW(KEY("machine"), NAME, NEEDED, OPERATION(machine))
 #define MACHINE_VERSION                                                                            \
-    {                                                                                              \
-        KEY("machine_version"), .kind = PARAM_NATURAL, OPERATION_HAS(machine_version)              \
-    }
-#define REASON                                                                                     \
-    {                                                                                              \
-        KEY("reason"), TEXT(0, QO_REASON_MAX), OPERATION(reason)                                   \
-    }
-#define REQUEST_ID                                                                                 \
-    {                                                                                              \
-        KEY("request_id"), TEXT(1, QO_REQUEST_ID_MAX), OPERATION(request_id)                       \
-    }
-#define OP                                                                                         \
-    {                                                                                              \
-        KEY("op"), .kind = PARAM_KIND, NEEDED, OPERATION(kind)                                     \
-    }
+    ROW(KEY("machine_version"), .kind = PARAM_NATURAL, OPERATION_HAS(machine_version))
+#define REASON ROW(KEY("reason"), TEXT(0, QO_REASON_MAX), OPERATION(reason))
+#define REQUEST_ID ROW(KEY("request_id"), TEXT(1, QO_REQUEST_ID_MAX), OPERATION(request_id))
+#define OP ROW(KEY("op"), .kind = PARAM_KIND, NEEDED, OPERATION(kind))
 
 static const struct param ping[] = {COMMON};
 static const struct param hello[] = {

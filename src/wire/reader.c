@@ -12,36 +12,13 @@ fail(struct wire_reader *reader)
     return false;
 }
 
-/* A token of the range 0xc0 to 0xdf, whole at `at`. Booleans, numbers, long texts and containers.
- */
+/* The value of an integer token longer than one byte; `natural` where it is over 2^63-1. */
 static void
-decode_long(const uint8_t *at, struct token_extent extent, struct wire_token *token)
+decode_integer(uint8_t head, const uint8_t *body, struct wire_token *token)
 {
-    const uint8_t *body = at + extent.header;
-    float single;
-    uint32_t bits32;
-    uint64_t bits64;
+    uint64_t bits;
     token->kind = WIRE_INTEGER;
-    switch (*at) {
-    case 0xc0:
-        token->kind = WIRE_NIL;
-        break;
-    case 0xc2:
-    case 0xc3:
-        token->kind = WIRE_BOOLEAN;
-        token->boolean = *at == 0xc3;
-        break;
-    case 0xca:
-        bits32 = token_be32(body);
-        memcpy(&single, &bits32, sizeof single);
-        token->kind = WIRE_FLOAT;
-        token->number = (double)single;
-        break;
-    case 0xcb:
-        bits64 = token_be64(body);
-        token->kind = WIRE_FLOAT;
-        memcpy(&token->number, &bits64, sizeof token->number);
-        break;
+    switch (head) {
     case 0xcc:
         token->integer = body[0];
         break;
@@ -51,12 +28,8 @@ decode_long(const uint8_t *at, struct token_extent extent, struct wire_token *to
     case 0xce:
         token->integer = token_be32(body);
         break;
-    case 0xcf:
-        token->natural = token_be64(body);
-        token->kind = token->natural > INT64_MAX ? WIRE_UNSIGNED : WIRE_INTEGER;
-        break;
     case 0xd0:
-        token->integer = (int8_t)body[0];
+        token->integer = (int64_t)(body[0] ^ 0x80u) - 0x80;
         break;
     case 0xd1:
         token->integer = (int16_t)token_be16(body);
@@ -64,35 +37,58 @@ decode_long(const uint8_t *at, struct token_extent extent, struct wire_token *to
     case 0xd2:
         token->integer = (int32_t)token_be32(body);
         break;
-    case 0xd3:
-        token->integer = (int64_t)token_be64(body);
+    default: /* 0xcf and 0xd3 */
+        bits = token_be64(body);
+        if (head == 0xcf && bits > INT64_MAX) {
+            token->kind = WIRE_UNSIGNED;
+            token->natural = bits;
+        } else {
+            token->integer = (int64_t)bits;
+        }
         break;
-    case 0xd9:
-    case 0xda:
-    case 0xdb:
-        token->kind = WIRE_STR;
-        token->bytes = bytes_make(body, extent.body);
-        break;
-    case 0xc4:
-    case 0xc5:
-    case 0xc6:
-        token->kind = WIRE_BIN;
-        token->bytes = bytes_make(body, extent.body);
-        break;
-    case 0xdc:
-    case 0xdd:
-        token->kind = WIRE_ARRAY;
-        token->count = (uint32_t)extent.children;
-        break;
-    case 0xde:
-    case 0xdf:
+    }
+}
+
+static void
+decode_float(uint8_t head, const uint8_t *body, struct wire_token *token)
+{
+    token->kind = WIRE_FLOAT;
+    if (head == 0xca) {
+        float single;
+        uint32_t bits = token_be32(body);
+        memcpy(&single, &bits, sizeof single);
+        token->number = (double)single;
+    } else {
+        uint64_t bits = token_be64(body);
+        memcpy(&token->number, &bits, sizeof token->number);
+    }
+}
+
+/* A token of the range 0xc0 to 0xdf, whole at `at`. */
+static void
+decode_long(const uint8_t *at, struct token_extent extent, struct wire_token *token)
+{
+    const uint8_t *body = at + extent.header;
+    uint8_t head = *at;
+    if (head == 0xc0) {
+        token->kind = WIRE_NIL;
+    } else if (head <= 0xc3) {
+        token->kind = WIRE_BOOLEAN;
+        token->boolean = head == 0xc3;
+    } else if (head == 0xca || head == 0xcb) {
+        decode_float(head, body, token);
+    } else if (head >= 0xcc && head <= 0xd3) {
+        decode_integer(head, body, token);
+    } else if (head >= 0xde) {
         token->kind = WIRE_MAP;
         token->count = (uint32_t)(extent.children / 2);
-        break;
-    default:
-        token->kind = WIRE_EXTENSION;
+    } else if (head >= 0xdc) {
+        token->kind = WIRE_ARRAY;
+        token->count = (uint32_t)extent.children;
+    } else {
+        /* Texts and extensions: 0xc4-c6 bin, 0xc7-c9 ext, 0xd4-d8 fixext, 0xd9-db str. */
+        token->kind = head <= 0xc6 ? WIRE_BIN : head >= 0xd9 ? WIRE_STR : WIRE_EXTENSION;
         token->bytes = bytes_make(body, extent.body);
-        break;
     }
 }
 
@@ -107,7 +103,7 @@ wire_next(struct wire_reader *reader, struct wire_token *token_out)
     /* One byte of head first: most tokens of a request. */
     if (*at < 0x80 || *at >= 0xe0) {
         token_out->kind = WIRE_INTEGER;
-        token_out->integer = (int8_t)*at;
+        token_out->integer = (int64_t)(*at ^ 0x80u) - 0x80; /* Its sign is bit 7. */
         reader->at = at + 1;
         return true;
     }

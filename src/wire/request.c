@@ -27,8 +27,6 @@ find_param(struct params params, struct bytes key, uint32_t *index_out)
     return NULL;
 }
 
-static bool decode_operations(struct decode *d, const struct param *param);
-
 /* The keys of one map of `pairs`, all of them, and that none is missing. */
 static bool
 decode_keys(struct decode *d, struct params params, uint32_t pairs)
@@ -57,9 +55,11 @@ decode_keys(struct decode *d, struct params params, uint32_t pairs)
             continue; /* Left out. */
         }
         there |= 1u << index;
-        bool right =
-            param->kind == PARAM_OPERATIONS ? decode_operations(d, param) : decode_param(d, param);
-        if (!right) {
+        if (param->kind == PARAM_OPERATIONS) {
+            d->operations = param;
+            d->operations_at = d->reader;
+            (void)wire_skip(&d->reader, NULL);
+        } else if (!decode_param(d, param)) {
             return false;
         }
     }
@@ -84,33 +84,30 @@ check_operation(struct decode *d)
     return true;
 }
 
-/* Looks ahead in a map of `pairs` for the value of `op`, which says what the other keys may be. */
+/* Looks ahead in a map of `pairs` for the value of `op`. False: it is left out. Keys that are no
+ * texts are passed over: they are refused when they are read. */
+static bool
+look_for_kind(struct wire_reader ahead, uint32_t pairs, struct wire_token *value_out)
+{
+    struct bytes key;
+    for (uint32_t i = 0; i < pairs && wire_skip(&ahead, &key); i++) {
+        struct wire_reader inside = wire_reader_of(key);
+        struct wire_token token;
+        if (wire_next(&inside, &token) && is_text_kind(&token) &&
+            bytes_equal(token.bytes, bytes_text("op"))) {
+            return wire_next(&ahead, value_out) && value_out->kind != WIRE_NIL;
+        }
+        (void)wire_skip(&ahead, NULL);
+    }
+    return false;
+}
+
+/* The kind of an operation, which says what its other keys may be. */
 static bool
 find_kind(struct decode *d, uint32_t pairs, enum wire_operation_kind *kind_out)
 {
-    struct wire_reader ahead = d->reader;
-    struct wire_token key, value = {.kind = WIRE_NIL};
-    for (uint32_t i = 0; i < pairs; i++) {
-        if (!wire_next(&ahead, &key)) {
-            return decode_refuse_key(d, BYTES_NONE, "is cut off");
-        }
-        if (is_text_kind(&key)) {
-            if (bytes_equal(key.bytes, bytes_text("op"))) {
-                if (!wire_next(&ahead, &value)) {
-                    return decode_refuse_key(d, BYTES_NONE, "is cut off");
-                }
-                break;
-            }
-        } else {
-            /* A key of another type may itself be a map: it is refused when it is read. */
-            *kind_out = WIRE_TRANSITION;
-            return true;
-        }
-        if (!wire_skip(&ahead, NULL)) {
-            return decode_refuse_key(d, BYTES_NONE, "is cut off");
-        }
-    }
-    if (value.kind == WIRE_NIL) {
+    struct wire_token value;
+    if (!look_for_kind(d->reader, pairs, &value)) {
         return decode_refuse_key(d, bytes_text("op"), "is missing");
     }
     if (is_text_kind(&value) && bytes_equal(value.bytes, bytes_text("create"))) {
@@ -127,6 +124,7 @@ static bool
 decode_operations(struct decode *d, const struct param *param)
 {
     struct wire_token token;
+    d->reader = d->operations_at;
     if (!wire_next(&d->reader, &token) || token.kind != WIRE_ARRAY) {
         return decode_refuse(d, param, "must be an array of maps");
     }
@@ -293,7 +291,8 @@ decode_params(struct decode *d, uint32_t count)
             request->method == WIRE_ORDER_CREATE ? WIRE_CREATE : WIRE_TRANSITION;
         d->operation = request->operations;
     }
-    return decode_keys(d, params_of_method(request->method), map.count) && finish(d);
+    return decode_keys(d, params_of_method(request->method), map.count) &&
+           (d->operations == NULL || decode_operations(d, d->operations)) && finish(d);
 }
 
 /* -- Envelope -- */

@@ -1,6 +1,8 @@
 /* Any bytes from a socket: see wire_property.h for what must hold. Thread: one. */
 #include "fuzz/wire_property.h"
 
+/* libFuzzer's name. */
+/* NOLINTNEXTLINE(readability-identifier-naming) */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int

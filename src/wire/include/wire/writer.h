@@ -189,7 +189,9 @@ wire_put_object(struct buf *buf, struct bytes object)
     buf_append(buf, object.data, object.size);
 }
 
-/* A str from a literal: wire_put_key(buf, "applied_seq"). */
+/* A str from a literal: wire_put_key(buf, "applied_seq"). In lower case: to its callers it is one
+ * of these functions. */
+/* NOLINTNEXTLINE(readability-identifier-naming) */
 #define wire_put_key(buf, literal)                                                                 \
     wire_put_text((buf), (struct bytes){(const uint8_t *)("" literal), sizeof(literal) - 1})
 

@@ -77,6 +77,7 @@ decode_keys(struct decode *d, struct params params, uint32_t pairs)
 static bool
 check_operation(struct decode *d)
 {
+    QO_ASSERT(d->operation != NULL);
     if (bytes_equal(d->operation->actor, bytes_text("timer"))) {
         return decode_refuse_key(d, bytes_text("actor"),
                                  "must not be `timer`: that is the cluster's own");

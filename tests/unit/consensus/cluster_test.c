@@ -455,6 +455,64 @@ does_not_start_on_an_emptied_log(void **state)
     propose(leader_of(cluster), 20, 100); /* The others go on. */
 }
 
+/* raft_uv keeps no checksum of a snapshot's content (B15); ours has one. */
+static void
+does_not_start_on_a_damaged_snapshot(void **state)
+{
+    struct cluster *cluster = *state;
+    char path[300], name[600];
+    for (size_t i = 0; i < MEMBERS; i++) {
+        cluster->nodes[i].log_bytes_max = 1u << 16;
+    }
+    start_all(cluster);
+    struct node *node = leader_of(cluster);
+    propose(node, 200, 1024);
+    (void)wait_for_snapshot(node);
+    node_signal(node, SIGKILL);
+    (void)snprintf(path, sizeof path, "%s/log", node->directory);
+    DIR *listing = opendir(path);
+    const struct dirent *entry;
+    while ((entry = readdir(listing)) != NULL) {
+        if (strncmp(entry->d_name, "snapshot-", 9) == 0 && strstr(entry->d_name, ".meta") == NULL) {
+            (void)snprintf(name, sizeof name, "log/%s", entry->d_name);
+            flip_all(node, name);
+        }
+    }
+    (void)closedir(listing);
+    node_start(node);
+    assert_int_equal(node_wait(node), FATAL_CORRUPT);
+}
+
+static void
+turns_away_a_member_of_another_cluster(void **state)
+{
+    struct cluster *cluster = *state;
+    struct node *stranger = &cluster->nodes[2];
+    struct consensus_identity identity = {
+        .cluster_id = "other", .node_id = 3, .shards = 16, .epoch = 1, .members_count = MEMBERS};
+    char text[CONSENSUS_TEXT_MAX];
+    struct node_answer answer = {0};
+    node_start(&cluster->nodes[0]); /* Its status names the addresses. */
+    answer = status_of(&cluster->nodes[0]);
+    for (uint32_t i = 0; i < MEMBERS; i++) {
+        identity.members[i].id = i + 1;
+        (void)snprintf(identity.members[i].address, sizeof identity.members[i].address, "%s",
+                       answer.consensus.members[i].address);
+    }
+    remove_tree(stranger->directory, 3);
+    assert_true(consensus_init_directory(stranger->directory, &identity, text));
+    start_all(cluster);
+    struct node *leader = leader_of(cluster);
+    assert_ptr_not_equal(leader, stranger);
+    propose(leader, 100, 100);
+    pause_ms(1500); /* Three times what it takes a member to be heard of. */
+    answer = status_of(leader);
+    assert_false(answer.consensus.members[2].reachable);
+    assert_int_equal(answer.consensus.members[2].match_index, 0);
+    answer = status_of(stranger);
+    assert_true(answer.executed_count == 0 && answer.consensus.leader_id == 0);
+}
+
 static void
 is_born_only_once(void **state)
 {
@@ -509,6 +567,8 @@ main(void)
         cmocka_unit_test_setup_teardown(does_not_start_on_a_disk_that_lost_something, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(does_not_start_on_an_emptied_log, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(does_not_start_on_a_damaged_snapshot, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(turns_away_a_member_of_another_cluster, set_up, tear_down),
         cmocka_unit_test_setup_teardown(is_born_only_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(is_opened_by_one_process_at_a_time, set_up, tear_down),
     };

@@ -244,7 +244,7 @@ refuses_a_directory_that_is_not_its_own(void **state)
     options.shards = WORLD_SHARDS + 1;
     assert_int_equal(status_of_opening(&options, 0), FATAL_DIRECTORY);
     options.shards = WORLD_SHARDS;
-    strcpy(options.cluster_id, "test-cluster-2");
+    snprintf(options.cluster_id, sizeof options.cluster_id, "test-cluster-2");
     assert_int_equal(status_of_opening(&options, 0), FATAL_DIRECTORY);
     world_copy(directory, NULL);
 }

@@ -39,9 +39,8 @@ class Once(quorder.Test):
         """Makes `version`, through node n or any."""
         params = {"id": order, "event": toggle_event(version), "request_id": f"{order}/{version}",
                   "expect_version": version - 1}
-        if n is not None:
-            return self.cluster.call(n, "order.transition", **params)
-        client = self.cluster.client(self.rng)
+        addresses = self.cluster.addresses() if n is None else [self.cluster.address(n)]
+        client = quorder.Client(addresses, self.rng)
         receipt = client.call("order.transition", **params)
         client.close()
         return receipt

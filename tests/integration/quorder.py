@@ -11,6 +11,7 @@ import collections
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import socket
@@ -30,6 +31,10 @@ SCALE = os.environ.get("QO_SCALE", "default")
 BUILD = pathlib.Path(os.environ.get("QUORDER_BUILD", "build/release"))
 if not BUILD.is_absolute():
     BUILD = ROOT / BUILD
+
+# What a node's log never holds: its own checks, or a sanitizer's word.
+FAULTS = re.compile(r"assert_failed|AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:|"
+                    r"UndefinedBehaviorSanitizer")
 
 # Asking again may help after these: nothing was applied, or the same request id tells.
 TRY_AGAIN = {300, 301, 302, 303, 400}
@@ -314,7 +319,7 @@ class Cluster:
             return connection.call(method, **params)
 
     def leader(self, among=None, within=30.0):
-        """The node that all of `among` name as leader, and that is one of them."""
+        """The node that all of `among` name as leader, that is one of them, and that leads."""
         among = list(among or self.all())
 
         def named():
@@ -323,7 +328,15 @@ class Cluster:
             except (Gone, Refused):
                 return None
             name = names.pop() if len(names) == 1 else None
-            return self.number(name) if name and self.number(name) in among else None
+            if name is None or self.number(name) not in among:
+                return None
+            try:
+                self.call(self.number(name), "order.get", id="no such order", timeout_ms=500)
+            except Gone:
+                return None
+            except Refused as refused:
+                return self.number(name) if refused.number == 200 else None
+            raise AssertionError("there is such an order")
 
         return eventually(named, within, "a leader that all name")
 
@@ -412,6 +425,12 @@ class Test(unittest.TestCase):
     @classmethod
     def end_cluster(cls):
         cls.cluster.run("stop", check=False)
+        for n in cls.cluster.all():
+            lines = cls.cluster.log(n).read_text(errors="replace").splitlines()
+            for place, line in enumerate(lines):
+                if FAULTS.search(line):
+                    raise AssertionError(f"node {n}, kept in {cls.cluster.log(n)}:\n"
+                                         + "\n".join(lines[place:place + 60]))
         if getattr(cls, "all_passed", True):
             shutil.rmtree(cls.cluster.directory, ignore_errors=True)
         else:

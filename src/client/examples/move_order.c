@@ -52,26 +52,25 @@ main(int argc, char **argv)
         return 2;
     }
 
-    /* The request id names the intent, not the attempt: a second run with it changes nothing. */
+    /* A request id names an intent, not an attempt, and belongs to its order: a second run asks
+     * with the same ids and changes nothing. Left out, the library makes one for all attempts of a
+     * call. */
     char request_id[64];
-    snprintf(request_id, sizeof request_id, "create-%.56s", id);
-    struct qo_attributes *attributes = qo_attributes_new();
-    qo_attributes_add_text(attributes, "note", "made by the example");
+    snprintf(request_id, sizeof request_id, "example-%.50s", argv[4]);
     struct qo_result *result = qo_call(client, &(struct qo_request){.method = QO_METHOD_CREATE,
                                                                     .id = id,
                                                                     .machine = argv[2],
-                                                                    .attributes = attributes,
-                                                                    .request_id = request_id});
+                                                                    .actor = "example",
+                                                                    .request_id = "example"});
     int status = report("create", result);
-    qo_attributes_free(attributes);
     qo_result_free(result);
 
     if (status == 0) {
-        /* Without an id of ours the library makes one, the same for all its attempts. */
         result = qo_call(client, &(struct qo_request){.method = QO_METHOD_TRANSITION,
                                                       .id = id,
                                                       .event = argv[4],
-                                                      .actor = "example"});
+                                                      .actor = "example",
+                                                      .request_id = request_id});
         status = report(argv[4], result);
         qo_result_free(result);
     }

@@ -156,12 +156,13 @@ prove(const struct store *store, const char *path, struct applied_point *applied
     struct buf event = {0};
     rocks_open(&rocks, &store->options, path, true);
     rocks_get_applied(&rocks, store->read_newest, store->shards, applied_out);
-    struct key key = key_event(applied_out->seq);
-    if (applied_out->seq > 0 &&
-        !rocks_get(&rocks, store->read_newest, FAMILY_EVENTS, &key, &event)) {
+    rocksdb_iterator_t *events =
+        rocksdb_create_iterator_cf(rocks.db, store->read_newest, rocks.families[FAMILY_EVENTS]);
+    if (applied_out->seq > 0 && !rocks_find_event(events, applied_out->seq, &event)) {
         qo_fatal(FATAL_CORRUPT, "checkpoint %s lacks event %" PRIu64 ", which it counts", path,
                  applied_out->seq);
     }
+    rocksdb_iter_destroy(events);
     buf_free(&event);
     rocks_close(&rocks);
     remove_files(path, "LOG"); /* RocksDB's notes on having been opened. */

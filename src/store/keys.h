@@ -3,10 +3,10 @@
  *
  *   family  key                                                     value, after its format byte
  *   orders  shard:u8 id                                             an order's record (record.c)
- *   events  seq:be64                                                an event (record.c)
+ *   events  seq:be64, of the first                                  a run of events (runs.h)
  *   index   'D' deadline:be64 shard:u8 id                           entered_version:le64
- *           'L' machine:be16 state:be16 entered_seq:be64            id
- *           'R' shard:u8 id fingerprint:be64                        seq:le64, each
+ *           'L' machine:be16 state:be16 entered_seq:be64, the first a run of ids (runs.h)
+ *           'R' shard:u8 id fingerprint:be64                        version:le64, each
  *           'U' machine:be16 attribute:be16 0 value                 id
  *           'U' machine:be16 attribute:be16 1 SHA-256(value)        id (value over 128 bytes)
  *   meta    'A'                                                     the applied point (store.c)

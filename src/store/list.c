@@ -8,13 +8,17 @@
 
 #include "common/assert.h"
 #include "rocks.h"
+#include "runs.h"
 
 /* The rows of one state, from `row` on. */
 struct list_cursor {
     rocksdb_readoptions_t *options;
     rocksdb_iterator_t *iterator;
-    struct key bound; /* The first key behind the state; the iterator points here. */
+    struct key bound;  /* The first key behind the state; the iterator points here. */
+    struct cursor run; /* What is left of the run that the iterator stands on. */
+    uint64_t run_seq;  /* That run's first. */
     struct list_key row;
+    struct bytes id; /* Of `row`, in the run. */
     bool ended;
 };
 
@@ -48,12 +52,32 @@ list_row_alive(struct store_view *view, const struct list_key *row, struct bytes
            definition->state_numbers[record->state] == row->state;
 }
 
+/* Opens the run that the iterator stands on. */
 static void
-cursor_load(struct list_cursor *cursor)
+cursor_open_run(struct list_cursor *cursor)
 {
     cursor->ended = !rocks_iterator_valid(cursor->iterator);
-    if (!cursor->ended && !key_list_decode(rocks_iterator_key(cursor->iterator), &cursor->row)) {
+    if (cursor->ended) {
+        return;
+    }
+    if (!key_list_decode(rocks_iterator_key(cursor->iterator), &cursor->row)) {
         qo_fatal(FATAL_CORRUPT, "store: a list row's key does not decode");
+    }
+    cursor->run_seq = cursor->row.entered_seq;
+    cursor->run = run_open(rocks_iterator_value(cursor->iterator));
+}
+
+/* The next row, of this run or a later one. */
+static void
+cursor_advance(struct list_cursor *cursor)
+{
+    uint32_t delta;
+    while (!cursor->ended && !run_next_listed(&cursor->run, &delta, &cursor->id)) {
+        rocksdb_iter_next(cursor->iterator);
+        cursor_open_run(cursor);
+    }
+    if (!cursor->ended) {
+        cursor->row.entered_seq = cursor->run_seq + delta;
     }
 }
 
@@ -65,13 +89,23 @@ cursor_begin(struct list_cursor *cursor, struct store_view *view, uint16_t machi
     if (cursor->ended) {
         return;
     }
-    struct key first = key_list(machine, state, after_seq + 1);
+    struct key first = key_list(machine, state, after_seq + 1), begin = key_list(machine, state, 0);
     cursor->bound = key_list(machine, state, UINT64_MAX); /* No event has this seq. */
     cursor->options = rocks_iterate_below(view->snapshot, &cursor->bound);
     cursor->iterator = rocksdb_create_iterator_cf(view->store->rocks.db, cursor->options,
                                                   view->store->rocks.families[FAMILY_INDEX]);
-    rocksdb_iter_seek(cursor->iterator, (const char *)first.bytes, first.size);
-    cursor_load(cursor);
+    /* The run that may hold the first row begins at it or before; or there is none in this state.
+     */
+    rocksdb_iter_seek_for_prev(cursor->iterator, (const char *)first.bytes, first.size);
+    if (!rocks_iterator_valid(cursor->iterator) ||
+        bytes_compare(rocks_iterator_key(cursor->iterator), bytes_make(begin.bytes, begin.size)) <
+            0) {
+        rocksdb_iter_seek(cursor->iterator, (const char *)begin.bytes, begin.size);
+    }
+    cursor_open_run(cursor);
+    do {
+        cursor_advance(cursor);
+    } while (!cursor->ended && cursor->row.entered_seq <= after_seq);
 }
 
 struct store_list *
@@ -110,15 +144,13 @@ store_list_next(struct store_list *list, struct bytes *id_out, struct bytes *rec
     struct list_cursor *cursor;
     struct order_record record;
     while (list->looked < QO_LIST_LOOK_MAX && (cursor = cursor_next(list)) != NULL) {
-        struct bytes value = rocks_iterator_value(cursor->iterator);
         struct list_key row = cursor->row;
-        if (value.size < 2 || value.size > 1 + QO_ID_MAX || value.data[0] != KEY_FORMAT) {
+        if (cursor->id.size < 1 || cursor->id.size > QO_ID_MAX) {
             qo_fatal(FATAL_CORRUPT, "store: a list row does not decode");
         }
-        memcpy(list->id, value.data + 1, value.size - 1);
-        struct bytes id = bytes_make(list->id, value.size - 1);
-        rocksdb_iter_next(cursor->iterator);
-        cursor_load(cursor);
+        memcpy(list->id, cursor->id.data, cursor->id.size);
+        struct bytes id = bytes_make(list->id, cursor->id.size);
+        cursor_advance(cursor);
         list->looked++;
         list->position = row.entered_seq;
         if (list_row_alive(list->view, &row, id, &list->record, &record)) {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/assert.h"
+#include "runs.h"
 
 /* Sizes and rates. Origins: src/decisions/0005-store-layout.md. */
 enum {
@@ -249,6 +250,29 @@ rocks_get_applied(const struct rocks *rocks, const rocksdb_readoptions_t *option
     memcpy(applied->digest.bytes, digest.data, digest.size);
     memcpy(applied->shards, digests.data, digests.size);
     rocksdb_pinnableslice_destroy(slice);
+}
+
+bool
+rocks_find_event(rocksdb_iterator_t *events, uint64_t seq, struct buf *out)
+{
+    struct key key = key_event(seq);
+    uint64_t at;
+    struct bytes event;
+    rocksdb_iter_seek_for_prev(events, (const char *)key.bytes, key.size);
+    if (!rocks_iterator_valid(events)) {
+        return false;
+    }
+    if (!key_event_decode(rocks_iterator_key(events), &at)) {
+        qo_fatal(FATAL_CORRUPT, "store: an event's key does not decode");
+    }
+    struct cursor run = run_open(rocks_iterator_value(events));
+    while (run_next_event(&run, &event)) {
+        if (at++ == seq) {
+            buf_append(out, event.data, event.size);
+            return true;
+        }
+    }
+    return false;
 }
 
 rocksdb_readoptions_t *

@@ -69,6 +69,10 @@ struct store {
 
     /* The state thread's. */
     struct staged staged; /* Rows of the open batch. */
+    struct buf event_run; /* Of the open batch: its events, until a run is full. */
+    uint64_t event_run_seq, event_run_count; /* Its first seq; how many it has. */
+    struct buf listed, listed_ids;           /* struct listed_row, of the open batch; the ids. */
+    struct buf list_run;                     /* Scratch of store_commit(). */
     rocksdb_writebatch_t *batch;
     struct buf scratch; /* Of one value at a time. */
     bool definitions_put;
@@ -84,11 +88,19 @@ struct store {
     struct sweeper sweeper;
 };
 
+/* An order that entered a state in the open batch. */
+struct listed_row {
+    uint16_t machine, state;
+    uint32_t id_at, id_size; /* In `listed_ids`. */
+    uint64_t entered_seq;
+};
+
 /* A snapshot with the options that read through it. */
 struct store_view {
     struct store *store;
     const rocksdb_snapshot_t *snapshot;
     rocksdb_readoptions_t *options;
+    rocksdb_iterator_t *events; /* For single events; made at the first. */
     struct applied_point applied;
 };
 
@@ -100,6 +112,9 @@ rocksdb_readoptions_t *rocks_iterate_below(const rocksdb_snapshot_t *snapshot,
 bool rocks_iterator_valid(rocksdb_iterator_t *iterator);
 struct bytes rocks_iterator_key(const rocksdb_iterator_t *iterator);
 struct bytes rocks_iterator_value(const rocksdb_iterator_t *iterator);
+
+/* Appends the event with `seq`, found in its run by an iterator over events. False: none. */
+bool rocks_find_event(rocksdb_iterator_t *events, uint64_t seq, struct buf *out);
 
 /* Whether the order of a list row is still where the row says. `record_bytes` is scratch, and what
  * `record_out` points into. A row without an order ends the node. */

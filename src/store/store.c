@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 
 #include "checkpoint.h"
@@ -12,6 +13,7 @@
 #include "machine/machine.h"
 #include "registry_private.h"
 #include "rocks.h"
+#include "runs.h"
 
 /* -- Opening ------------------------------------------------------------------------------------
  */
@@ -129,7 +131,8 @@ void
 store_close(struct store *store)
 {
     QO_PRE(atomic_load(&store->views_open) == 0);
-    QO_PRE(staged_count(&store->staged) == 0); /* Nothing put and not committed. */
+    QO_PRE(staged_count(&store->staged) == 0 && store->event_run_count == 0 &&
+           store->listed.size == 0); /* Nothing put and not committed. */
     sweep_close(store);
     rocksdb_writebatch_destroy(store->batch);
     rocksdb_writeoptions_destroy(store->write);
@@ -140,6 +143,10 @@ store_close(struct store *store)
     registry_close(store->registry);
     buf_free(&store->scratch);
     staged_free(&store->staged);
+    buf_free(&store->event_run);
+    buf_free(&store->listed);
+    buf_free(&store->listed_ids);
+    buf_free(&store->list_run);
     mem_free(store->directory);
     mem_free(store);
 }
@@ -213,12 +220,31 @@ store_put_order(struct store *store, struct bytes id, uint32_t shard, struct byt
     put(store, FAMILY_ORDERS, &key, record);
 }
 
+static void
+close_event_run(struct store *store)
+{
+    if (store->event_run_count > 0) {
+        struct key key = key_event(store->event_run_seq);
+        put(store, FAMILY_EVENTS, &key, buf_bytes(&store->event_run));
+        store->event_run_count = 0;
+    }
+}
+
 void
 store_put_event(struct store *store, uint64_t seq, struct bytes event)
 {
+    QO_PRE(thread_is(THREAD_STATE));
     QO_PRE(seq > store->applied.seq);
-    struct key key = key_event(seq);
-    put(store, FAMILY_EVENTS, &key, event);
+    QO_PRE(store->event_run_count == 0 || seq == store->event_run_seq + store->event_run_count);
+    if (store->event_run_count > 0 && store->event_run.size + event.size > RUN_BYTES) {
+        close_event_run(store);
+    }
+    if (store->event_run_count == 0) {
+        run_begin(&store->event_run);
+        store->event_run_seq = seq;
+    }
+    run_add_event(&store->event_run, event);
+    store->event_run_count++;
 }
 
 void
@@ -226,9 +252,14 @@ store_put_list(struct store *store, uint16_t machine, uint16_t state, uint64_t e
                struct bytes id)
 {
     QO_PRE(entered_seq > store->applied.seq);
-    struct key key = key_list(machine, state, entered_seq);
-    struct id_value value = id_value(id);
-    put(store, FAMILY_INDEX, &key, bytes_make(value.bytes, value.size));
+    QO_PRE(id.size >= 1 && id.size <= QO_ID_MAX);
+    struct listed_row row = {.machine = machine,
+                             .state = state,
+                             .id_at = (uint32_t)store->listed_ids.size,
+                             .id_size = (uint32_t)id.size,
+                             .entered_seq = entered_seq};
+    buf_append(&store->listed_ids, id.data, id.size);
+    buf_append(&store->listed, &row, sizeof row);
     sweep_put(store, machine, state, entered_seq);
 }
 
@@ -300,7 +331,8 @@ store_put_definition(struct store *store, const struct definition *definition)
     store->definitions_put = true;
 }
 
-/* meta 'A': format index:le64 term:le64 entry_index:le64 seq:le64 time:le64 epoch:le32 digest:16 shards:16 each. */
+/* meta 'A': format index:le64 term:le64 entry_index:le64 seq:le64 time:le64 epoch:le32 digest:16
+ * shards:16 each. */
 static void
 put_applied(struct store *store, const struct applied_point *applied)
 {
@@ -325,12 +357,72 @@ copy_applied(struct applied_point *to, const struct applied_point *from, uint32_
     memcpy(to, from, offsetof(struct applied_point, shards) + shards * sizeof from->shards[0]);
 }
 
+static int
+compare_listed(const void *left, const void *right)
+{
+    const struct listed_row *a = left, *b = right;
+    if (a->machine != b->machine) {
+        return a->machine < b->machine ? -1 : 1;
+    }
+    if (a->state != b->state) {
+        return a->state < b->state ? -1 : 1;
+    }
+    return a->entered_seq < b->entered_seq ? -1 : a->entered_seq > b->entered_seq;
+}
+
+static void
+close_list_run(struct store *store, const struct listed_row *first)
+{
+    struct key key = key_list(first->machine, first->state, first->entered_seq);
+    put(store, FAMILY_INDEX, &key, buf_bytes(&store->list_run));
+}
+
+/* Puts the list rows of the batch as runs. */
+static void
+put_listed(struct store *store)
+{
+    size_t count = store->listed.size / sizeof(struct listed_row);
+    union {
+        uint8_t *bytes;
+        struct listed_row *rows;
+    } listed = {.bytes = store->listed.data};
+    const struct listed_row *first = NULL;
+    if (count > 1) {
+        qsort(listed.rows, count, sizeof *listed.rows, compare_listed);
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct listed_row *row = &listed.rows[i];
+        bool joins =
+            first != NULL && first->machine == row->machine && first->state == row->state &&
+            first->entered_seq >> SWEEP_BLOCK_SHIFT == row->entered_seq >> SWEEP_BLOCK_SHIFT &&
+            store->list_run.size + row->id_size < RUN_BYTES;
+        if (!joins) {
+            if (first != NULL) {
+                close_list_run(store, first);
+            }
+            first = row;
+            run_begin(&store->list_run);
+        }
+        run_add_listed(&store->list_run, (uint32_t)(row->entered_seq - first->entered_seq),
+                       bytes_make(store->listed_ids.data + row->id_at, row->id_size));
+    }
+    if (first != NULL) {
+        close_list_run(store, first);
+    }
+    buf_clear(&store->listed);
+    buf_clear(&store->listed_ids);
+}
+
 void
 store_commit(struct store *store, const struct applied_point *applied)
 {
     QO_PRE(thread_is(THREAD_STATE));
     QO_PRE(applied->index > store->applied.index);
     QO_PRE(applied->seq >= store->applied.seq && applied->time >= store->applied.time);
+    QO_PRE(store->event_run_count == 0 ||
+           store->event_run_seq + store->event_run_count - 1 == applied->seq);
+    close_event_run(store);
+    put_listed(store);
     put_applied(store, applied);
     if (store->definitions_put) {
         /* Before the write: a view that shows an order finds its definition. The log has accepted
@@ -361,8 +453,12 @@ store_get_order(struct store *store, struct bytes id, uint32_t shard, struct buf
 bool
 store_get_event(struct store *store, uint64_t seq, struct buf *out)
 {
-    struct key key = key_event(seq);
-    return rocks_get(&store->rocks, store->read_newest, FAMILY_EVENTS, &key, out);
+    /* Seldom: only a request id that seems to be known makes the state thread read an event. */
+    rocksdb_iterator_t *events = rocksdb_create_iterator_cf(store->rocks.db, store->read_newest,
+                                                            store->rocks.families[FAMILY_EVENTS]);
+    bool found = seq > 0 && rocks_find_event(events, seq, out);
+    rocksdb_iter_destroy(events);
+    return found;
 }
 
 bool

@@ -6,6 +6,7 @@
 #include "common/assert.h"
 #include "common/thread.h"
 #include "rocks.h"
+#include "runs.h"
 
 enum { DELETES_PER_WRITE = 1024 };
 
@@ -37,6 +38,7 @@ sweep_close(struct store *store)
     mem_free(store->sweep_backlog.blocks);
     mem_free(store->sweeper.blocks);
     buf_free(&store->sweeper.record);
+    buf_free(&store->sweeper.kept);
 }
 
 /* -- Counting: the state thread -----------------------------------------------------------------
@@ -344,6 +346,43 @@ behind_state(struct list_key row)
     return key_list((uint16_t)(row.machine + 1), 0, 0);
 }
 
+/* Keeps of one run what lives: the whole, a shorter one under the same key, or nothing. Nobody else
+ * writes the row again. */
+static void
+look_through_run(struct sweep_run *run, struct bytes key, const struct list_key *first,
+                 struct bytes value)
+{
+    struct store *store = run->store;
+    struct sweeper *sweeper = &store->sweeper;
+    struct cursor items = run_open(value);
+    struct order_record record;
+    struct bytes id;
+    uint32_t delta, alive = 0, dead = 0;
+    run_begin(&sweeper->kept);
+    while (run_next_listed(&items, &delta, &id)) {
+        struct list_key row = *first;
+        row.entered_seq += delta;
+        if (list_row_alive(run->view, &row, id, &sweeper->record, &record)) {
+            run_add_listed(&sweeper->kept, delta, id);
+            alive++;
+        } else {
+            dead++;
+        }
+        run->looks_left -= run->looks_left > 0 ? 1 : 0;
+    }
+    rocksdb_column_family_handle_t *family = store->rocks.families[FAMILY_INDEX];
+    if (alive == 0) {
+        rocksdb_writebatch_delete_cf(run->batch, family, (const char *)key.data, key.size);
+    } else if (dead > 0) {
+        rocksdb_writebatch_put_cf(run->batch, family, (const char *)key.data, key.size,
+                                  (const char *)sweeper->kept.data, sweeper->kept.size);
+    }
+    run->removed += dead;
+    if (rocksdb_writebatch_count(run->batch) >= DELETES_PER_WRITE) {
+        run_write(run);
+    }
+}
+
 /* Looks at the rows from `at` up to `bound` with entered_seq <= `seq_to` and deletes the stale
  * ones. True: done. False: no looks are left, and `at` is where to go on. */
 static bool
@@ -360,31 +399,21 @@ look_through(struct sweep_run *run, struct key *at, const struct key *bound, uin
     bool done = false;
     rocksdb_iter_seek(iterator, (const char *)at->bytes, at->size);
     while (!(done = !rocks_iterator_valid(iterator))) {
-        struct order_record record;
         struct list_key row;
-        struct bytes key = rocks_iterator_key(iterator), value = rocks_iterator_value(iterator);
-        if (!key_list_decode(key, &row) || value.size < 2 || value.data[0] != KEY_FORMAT) {
-            qo_fatal(FATAL_CORRUPT, "store: a list row does not decode");
+        struct bytes key = rocks_iterator_key(iterator);
+        if (!key_list_decode(key, &row)) {
+            qo_fatal(FATAL_CORRUPT, "store: a list row's key does not decode");
         }
         if (run->looks_left == 0) {
             *at = key_list(row.machine, row.state, row.entered_seq);
             break;
         }
-        run->looks_left--;
         if (row.entered_seq > seq_to) {
             struct key next = behind_state(row);
             rocksdb_iter_seek(iterator, (const char *)next.bytes, next.size);
             continue;
         }
-        struct bytes id = bytes_make(value.data + 1, value.size - 1);
-        if (!list_row_alive(run->view, &row, id, &store->sweeper.record, &record)) {
-            rocksdb_writebatch_delete_cf(run->batch, store->rocks.families[FAMILY_INDEX],
-                                         (const char *)key.data, key.size);
-            run->removed++;
-            if (rocksdb_writebatch_count(run->batch) >= DELETES_PER_WRITE) {
-                run_write(run);
-            }
-        }
+        look_through_run(run, key, &row, rocks_iterator_value(iterator));
         rocksdb_iter_next(iterator);
     }
     rocksdb_iter_destroy(iterator);

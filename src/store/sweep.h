@@ -95,6 +95,7 @@ struct sweeper {
     uint64_t walk_to;
     struct key walk_at; /* The next row to look at. */
     struct buf record;
+    struct buf kept; /* What lives of a run. */
 };
 
 struct store;

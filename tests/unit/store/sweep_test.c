@@ -12,6 +12,7 @@
 #include "common/assert.h"
 #include "common/log.h"
 #include "rocks.h"
+#include "runs.h"
 #include "world.h"
 
 enum { ORDERS = 300, STATES = 3, PER_ENTRY = 128 };
@@ -121,15 +122,20 @@ rows_on_disk(struct lists *lists, uint64_t old_to)
     rocksdb_iter_seek(iterator, (const char *)first.bytes, first.size);
     for (; rocks_iterator_valid(iterator); rocksdb_iter_next(iterator)) {
         struct list_key row;
-        struct bytes value = rocks_iterator_value(iterator);
+        struct cursor run = run_open(rocks_iterator_value(iterator));
+        struct bytes id;
+        uint32_t delta;
         assert_true(key_list_decode(rocks_iterator_key(iterator), &row));
-        char text[16] = {0};
-        memcpy(text, value.data + 2, value.size - 2); /* Behind the format byte and the 'o'. */
-        uint32_t order = (uint32_t)strtoul(text, NULL, 10);
-        bool live = lists->orders[order].entered_seq == row.entered_seq;
-        rows.live += live;
-        rows.stale += !live;
-        rows.stale_old += !live && row.entered_seq <= old_to;
+        while (run_next_listed(&run, &delta, &id)) {
+            char text[16] = {0};
+            uint64_t entered_seq = row.entered_seq + delta;
+            memcpy(text, id.data + 1, id.size - 1); /* Behind the 'o'. */
+            uint32_t order = (uint32_t)strtoul(text, NULL, 10);
+            bool live = lists->orders[order].entered_seq == entered_seq;
+            rows.live += live;
+            rows.stale += !live;
+            rows.stale_old += !live && entered_seq <= old_to;
+        }
     }
     rocksdb_iter_destroy(iterator);
     rocksdb_readoptions_destroy(options);
@@ -164,6 +170,31 @@ check_lists(struct lists *lists)
         }
     }
     assert_int_equal(listed, expected);
+    store_view_end(view);
+}
+
+/* Every seq has put one row, and none was swept: a list of all states ends where it may look no
+ * further, and goes on from there. */
+static void
+check_looks(struct lists *lists)
+{
+    struct store_view *view = store_view_begin(lists->store);
+    struct bytes id, bytes;
+    uint64_t position = 0;
+    uint32_t listed = 0, pages = 0;
+    for (bool end = false; !end; pages++) {
+        struct store_list *list = store_list_begin(view, 0, RECORD_NONE, position);
+        while (store_list_next(list, &id, &bytes)) {
+            listed++;
+        }
+        uint64_t looked = lists->applied.seq - position;
+        looked = looked < QO_LIST_LOOK_MAX ? looked : QO_LIST_LOOK_MAX;
+        assert_int_equal(store_list_position(list, &end), position + looked);
+        position += looked;
+        store_list_end(list);
+    }
+    assert_true(pages > 1);
+    assert_int_equal(listed, ORDERS);
     store_view_end(view);
 }
 
@@ -247,6 +278,7 @@ what_died_before_a_restart_is_found(void **state)
 
     lists_open(&lists, directory);
     assert_int_equal(lists.applied.seq, old_to);
+    check_looks(&lists);
     assert_int_equal(rows_on_disk(&lists, old_to).stale_old,
                      old_to - rows_on_disk(&lists, old_to).live);
     assert_int_equal(sweep_all(lists.store, 700), old_to - rows_on_disk(&lists, old_to).live);

@@ -558,17 +558,22 @@ hello_due_us(const struct node *node)
 {
     const struct qo_client *client = node->client;
     bool seeking = client->leader == NULL && !list_empty(&client->calls);
-    uint32_t every_ms = seeking                                      ? QO_CLIENT_HELLO_SEEK_MS
-                        : node->calls_under_way > 0 || feed_on(node) ? QO_CLIENT_HELLO_BUSY_MS
-                                                                     : QO_CLIENT_HELLO_IDLE_MS;
+    uint32_t every_ms = seeking                                        ? QO_CLIENT_HELLO_SEEK_MS
+                        : !list_empty(&client->calls) || feed_on(node) ? QO_CLIENT_HELLO_BUSY_MS
+                                                                       : QO_CLIENT_HELLO_IDLE_MS;
     return node->asked_us + (int64_t)every_ms * 1000;
 }
 
+/* When a node that does not answer hello is given up: sooner if another leads by now, for then what
+ * is under way here waits for nothing, and the leader's word is enough. */
 static int64_t
 silence_us(const struct node *node)
 {
+    const struct node *leader = node->client->leader;
+    uint32_t silence_ms =
+        leader != NULL && leader != node ? QO_CLIENT_DEPOSED_SILENCE_MS : QO_CLIENT_SILENCE_MS;
     int64_t since_us = node->heard_us > node->asked_us ? node->heard_us : node->asked_us;
-    return since_us + (int64_t)QO_CLIENT_SILENCE_MS * 1000;
+    return since_us + (int64_t)silence_ms * 1000;
 }
 
 int64_t

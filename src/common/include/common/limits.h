@@ -124,14 +124,15 @@
 #define QO_CLIENT_DEADLINE_MS_DEFAULT 30000u
 #define QO_CLIENT_DEADLINE_MS_MAX (24u * 3600 * 1000)
 #define QO_CLIENT_CONNECT_MS_DEFAULT 2000u
-#define QO_CLIENT_ANSWER_GRACE_MS 1000u /* Beyond a copy's own time, then the node is stuck. */
-#define QO_CLIENT_LATE_MARGIN_MS 100u   /* Beyond a lost copy's time: clocks that run unlike. */
-#define QO_CLIENT_HELLO_BUSY_MS 1000u   /* How often a node is asked who leads, with calls ... */
-#define QO_CLIENT_HELLO_IDLE_MS 10000u  /* ... and without. */
-#define QO_CLIENT_HELLO_SEEK_MS 100u    /* ... and with calls while nobody is known to lead. */
-#define QO_CLIENT_SILENCE_MS 3000u      /* A hello unanswered so long, and nothing else: gone. */
-#define QO_CLIENT_SUSPECT_MS 1000u      /* How long a leader that failed us is not believed. */
-#define QO_CLIENT_RETRY_MS_MIN 20u      /* Back-off of a call: doubled to the maximum, jittered. */
+#define QO_CLIENT_ANSWER_GRACE_MS 1000u    /* Beyond a copy's own time, then the node is stuck. */
+#define QO_CLIENT_LATE_MARGIN_MS 100u      /* Beyond a lost copy's time: clocks that run unlike. */
+#define QO_CLIENT_HELLO_BUSY_MS 500u       /* How often a node is asked who leads, with calls ... */
+#define QO_CLIENT_HELLO_IDLE_MS 10000u     /* ... and without. */
+#define QO_CLIENT_HELLO_SEEK_MS 100u       /* ... and with calls while nobody is known to lead. */
+#define QO_CLIENT_SILENCE_MS 3000u         /* A hello unanswered so long, and nothing else: gone. */
+#define QO_CLIENT_DEPOSED_SILENCE_MS 1000u /* The same where another node is known to lead. */
+#define QO_CLIENT_SUSPECT_MS 1000u         /* How long a leader that failed us is not believed. */
+#define QO_CLIENT_RETRY_MS_MIN 20u /* Back-off of a call: doubled to the maximum, jittered. */
 #define QO_CLIENT_RETRY_MS_MAX 1000u
 #define QO_CLIENT_RETRY_AFTER_MS_MAX 10000u /* Longer wishes of a node are cut to this. */
 #define QO_CLIENT_RECONNECT_MS_MIN 50u      /* Back-off of a node, likewise. */

@@ -31,6 +31,14 @@ struct tail {
     int status;
 };
 
+static void
+print_header(const struct ctl *ctl)
+{
+    for (uint32_t i = 0; ctl->format == FORMAT_TABLE && i < COLUMNS_COUNT; i++) {
+        printf("%s%s", columns[i].title, i + 1 == COLUMNS_COUNT ? "\n" : "  ");
+    }
+}
+
 /* Prints; false when no more are wanted: the limit is reached, or nobody reads any longer. */
 static bool
 print_events(struct tail *tail, const struct qo_event *events, size_t count)
@@ -104,6 +112,7 @@ follow(struct tail *tail, const struct qo_filter *filter)
     if (status != EXIT_OK) {
         return status;
     }
+    print_header(ctl);
     struct qo_feed *feed = qo_feed_open(ctl->client, &options, take, tail);
     if (feed == NULL) {
         fprintf(stderr, "quorderctl: the feed takes no such filter or position.\n");
@@ -139,6 +148,9 @@ read_once(struct tail *tail, const struct qo_filter *filter)
             size_t count = 0;
             const struct qo_event *events = qo_result_events(result, &count);
             const struct qo_page *page = qo_result_page(result);
+            if (end_seq == 0) {
+                print_header(ctl);
+            }
             go_on = print_events(tail, events, count);
             end_seq = end_seq == 0 ? page->high_seq : end_seq;
             go_on = go_on && page->next_seq <= end_seq && page->next_seq > from_seq;
@@ -164,13 +176,6 @@ run_feed_tail(struct ctl *ctl)
     int failed = pthread_mutex_init(&tail.mutex, NULL);
     failed |= pthread_cond_init(&tail.changed, NULL);
     QO_ASSERT(failed == 0);
-    if (ctl->format == FORMAT_TABLE) {
-        for (uint32_t i = 0; i < COLUMNS_COUNT; i++) {
-            printf("%s%s", i == 0 ? "" : "  ", columns[i].title);
-        }
-        putchar('\n');
-        (void)fflush(stdout);
-    }
     bool once = (ctl->given & OWN(KEY_NO_FOLLOW)) != 0;
     int status = once ? read_once(&tail, &filter) : follow(&tail, &filter);
     pthread_cond_destroy(&tail.changed);

@@ -33,7 +33,7 @@ order_forget_deadline(struct apply *apply, struct bytes id,
                       const struct prepared_operation *prepared, struct order_record *record)
 {
     QO_PRE(record->deadline != 0);
-    store_delete_deadline(apply->store, record->deadline, id, prepared->shard);
+    store_deadline_left(apply->store, record->deadline, record->entered_seq);
     record->deadline = 0;
     buf_clear(&apply->encoded);
     order_record_encode(record, &apply->encoded);
@@ -58,8 +58,8 @@ write_list(struct apply *apply, const struct change *change)
 static void
 write_deadline(struct apply *apply, const struct change *change)
 {
-    if (change->deadline_delete != 0) {
-        store_delete_deadline(apply->store, change->deadline_delete, change->id, change->shard);
+    if (change->deadline_left != 0) {
+        store_deadline_left(apply->store, change->deadline_left, change->left_entered_seq);
     }
     if (change->deadline_put != 0) {
         store_put_deadline(apply->store, change->deadline_put, change->id, change->shard,

@@ -106,7 +106,7 @@ change_entered(const struct apply *apply, struct order_record *record,
         record->entered_version = change->version;
         record->entered_at = apply->applied.time;
     }
-    change->deadline_delete = change->deadline_put = 0;
+    change->deadline_left = change->deadline_put = 0;
     if (change->entered || step->restart) {
         int64_t after_us = 0;
         uint16_t event;
@@ -114,8 +114,7 @@ change_entered(const struct apply *apply, struct order_record *record,
         record->deadline = machine_state_timeout(machine, step->to, &after_us, &event)
                                ? deadline_after(apply->applied.time, after_us)
                                : 0;
-        /* A row with the same key is replaced by the put. */
-        change->deadline_delete = before != record->deadline ? before : 0;
+        change->deadline_left = before;
         change->deadline_put = record->deadline;
     }
     change->entered_version = record->entered_version;

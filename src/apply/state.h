@@ -66,7 +66,7 @@ struct change {
     uint16_t state;      /* The state after it. */
     uint16_t left_state; /* RECORD_NONE: a creation, or it stays. */
     uint64_t left_entered_seq;
-    int64_t deadline_delete, deadline_put; /* 0: none. */
+    int64_t deadline_left, deadline_put; /* 0: none. */
     uint64_t entered_version;
     struct unique_write *uniques; /* Claimed, or with `frees` given back. */
     uint32_t uniques_count;

@@ -50,29 +50,16 @@ mem_free(void *memory)
 
 enum { BUF_CAPACITY_MIN = 256 };
 
-uint8_t *
-buf_reserve(struct buf *buf, size_t more)
+void
+buf_grow(struct buf *buf, size_t more)
 {
     QO_PRE(more <= SIZE_MAX / 4 && buf->size <= SIZE_MAX / 4);
-    if (buf->data == NULL || buf->capacity - buf->size < more) {
-        size_t capacity = buf->capacity < BUF_CAPACITY_MIN ? BUF_CAPACITY_MIN : buf->capacity;
-        while (capacity - buf->size < more) {
-            capacity *= 2;
-        }
-        buf->data = mem_realloc(buf->data, capacity);
-        buf->capacity = capacity;
+    size_t capacity = buf->capacity < BUF_CAPACITY_MIN ? BUF_CAPACITY_MIN : buf->capacity;
+    while (capacity - buf->size < more) {
+        capacity *= 2;
     }
-    return buf->data + buf->size;
-}
-
-void
-buf_append(struct buf *buf, const void *data, size_t size)
-{
-    uint8_t *at = buf_reserve(buf, size);
-    if (size > 0) {
-        memcpy(at, data, size);
-    }
-    buf->size += size;
+    buf->data = mem_realloc(buf->data, capacity);
+    buf->capacity = capacity;
 }
 
 void
@@ -86,53 +73,6 @@ buf_free(struct buf *buf)
 {
     mem_free(buf->data);
     *buf = (struct buf){0};
-}
-
-static const uint8_t *
-cursor_take(struct cursor *cursor, size_t size)
-{
-    if (cursor->failed || size > (size_t)(cursor->end - cursor->at)) {
-        cursor->failed = true;
-        return NULL;
-    }
-    const uint8_t *at = cursor->at;
-    cursor->at += size;
-    return at;
-}
-
-uint8_t
-cursor_u8(struct cursor *cursor)
-{
-    const uint8_t *at = cursor_take(cursor, 1);
-    return at == NULL ? 0 : *at;
-}
-
-uint16_t
-cursor_le16(struct cursor *cursor)
-{
-    const uint8_t *at = cursor_take(cursor, 2);
-    return at == NULL ? 0 : get_le16(at);
-}
-
-uint32_t
-cursor_le32(struct cursor *cursor)
-{
-    const uint8_t *at = cursor_take(cursor, 4);
-    return at == NULL ? 0 : get_le32(at);
-}
-
-uint64_t
-cursor_le64(struct cursor *cursor)
-{
-    const uint8_t *at = cursor_take(cursor, 8);
-    return at == NULL ? 0 : get_le64(at);
-}
-
-struct bytes
-cursor_bytes(struct cursor *cursor, size_t size)
-{
-    const uint8_t *at = cursor_take(cursor, size);
-    return at == NULL ? BYTES_NONE : bytes_make(at, size);
 }
 
 struct bytes

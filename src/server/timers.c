@@ -12,6 +12,7 @@ struct timers {
     int64_t from;    /* The last deadline proposed in this term. */
     uint64_t term;   /* Of `from`. */
     struct store_deadline rows[QO_TIMERS_PER_ENTRY_MAX]; /* Of the scan under way. */
+    int64_t next;  /* `from` of the next scan; written by the scan under way. */
     int64_t until; /* Deadlines up to here are due; read by the scan. */
     struct command commands[QO_TIMERS_PER_ENTRY_MAX];
 };
@@ -37,7 +38,7 @@ scan(struct read_job *job, struct store *store, struct store_view *view)
     struct timers *timers = job->context;
     (void)view;
     job->rows_count = store_scan_deadlines(store, timers->from, timers->until, &job->arena,
-                                           timers->rows, QO_TIMERS_PER_ENTRY_MAX);
+                                           timers->rows, QO_TIMERS_PER_ENTRY_MAX, &timers->next);
 }
 
 static void
@@ -54,6 +55,9 @@ scanned(struct node *node, struct read_job *job)
     struct timers *timers = node->timers;
     QO_ASSERT(timers->busy);
     uint32_t count = job->rows_count;
+    if (node->ready && node->term == timers->term) {
+        timers->from = timers->next;
+    }
     if (count == 0 || !node->ready || node->term != timers->term || node->disk_low) {
         timers->busy = false;
         readers_free_job(node, job);
@@ -68,7 +72,6 @@ scanned(struct node *node, struct read_job *job)
             .timer_deadline = row->deadline,
         };
     }
-    timers->from = timers->rows[count - 1].deadline;
     writes_add_timers(node, timers->commands, count, batch_done);
     readers_free_job(node, job);
 }

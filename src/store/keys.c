@@ -87,13 +87,12 @@ key_deadline_end(void)
 }
 
 struct key
-key_deadline(int64_t deadline, uint32_t shard, struct bytes id)
+key_deadline(int64_t deadline, uint64_t index)
 {
     QO_PRE(deadline > 0); /* 0 says "none" in a record. */
-    QO_PRE(shard < QO_SHARDS_MAX);
     struct key key = key_deadline_from(deadline);
-    key.bytes[key.size++] = (uint8_t)shard;
-    key_id(&key, id);
+    put_be64(key.bytes + key.size, index);
+    key.size += 8;
     return key;
 }
 
@@ -147,15 +146,12 @@ key_list_decode(struct bytes key, struct list_key *out)
 }
 
 bool
-key_deadline_decode(struct bytes key, int64_t *deadline_out, uint32_t *shard_out,
-                    struct bytes *id_out)
+key_deadline_decode(struct bytes key, int64_t *deadline_out)
 {
-    if (key.size < 11 || key.size > 10 + QO_ID_MAX || key.data[0] != 'D') {
+    if (key.size != 1 + 8 + 8 || key.data[0] != 'D') {
         return false;
     }
     *deadline_out = (int64_t)get_be64(key.data + 1);
-    *shard_out = key.data[9];
-    *id_out = bytes_make(key.data + 10, key.size - 10);
     return true;
 }
 

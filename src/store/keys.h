@@ -4,7 +4,7 @@
  *   family  key                                                     value, after its format byte
  *   orders  shard:u8 id                                             an order's record (record.c)
  *   events  seq:be64, of the first                                  a run of events (runs.h)
- *   index   'D' deadline:be64 shard:u8 id                           entered_version:le64
+ *   index   'D' deadline:be64 log index of its entry:be64           a run of orders (runs.h)
  *           'L' machine:be16 state:be16 entered_seq:be64, the first a run of ids (runs.h)
  *           'R' shard:u8 id fingerprint:be64                        version:le64, each
  *           'U' machine:be16 attribute:be16 0 value                 id
@@ -44,7 +44,7 @@ struct key key_order(uint32_t shard, struct bytes id);
 struct key key_event(uint64_t seq);
 struct key key_list(uint16_t machine, uint16_t state, uint64_t entered_seq);
 struct key key_unique(uint16_t machine, uint16_t attribute, struct bytes value);
-struct key key_deadline(int64_t deadline, uint32_t shard, struct bytes id);
+struct key key_deadline(int64_t deadline, uint64_t index);
 /* The first possible key of a deadline, and the first behind all deadlines. */
 struct key key_deadline_from(int64_t deadline);
 struct key key_deadline_end(void);
@@ -59,8 +59,7 @@ struct list_key {
     uint64_t entered_seq;
 };
 bool key_list_decode(struct bytes key, struct list_key *out);
-bool key_deadline_decode(struct bytes key, int64_t *deadline_out, uint32_t *shard_out,
-                         struct bytes *id_out);
+bool key_deadline_decode(struct bytes key, int64_t *deadline_out);
 bool key_event_decode(struct bytes key, uint64_t *seq_out);
 
 #endif

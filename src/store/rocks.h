@@ -11,6 +11,7 @@
 
 #include <rocksdb/c.h>
 
+#include "deadlines.h"
 #include "keys.h"
 #include "staged.h"
 #include "store/store.h"
@@ -79,6 +80,7 @@ struct store {
     struct applied_point applied; /* Of the last commit. */
     struct store_counters counters;
     struct sweep_counters sweep_counters;
+    struct deadlines deadlines;
 
     /* Shared. */
     struct sweep_backlog sweep_backlog;

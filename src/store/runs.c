@@ -27,6 +27,15 @@ run_add_listed(struct buf *run, uint32_t delta, struct bytes id)
     buf_put_bytes8(run, id);
 }
 
+void
+run_add_due(struct buf *run, uint64_t entered_version, uint8_t shard, struct bytes id)
+{
+    QO_PRE(run->size >= 1 && id.size >= 1 && id.size <= QO_ID_MAX);
+    buf_put_le64(run, entered_version);
+    buf_put_u8(run, shard);
+    buf_put_bytes8(run, id);
+}
+
 struct cursor
 run_open(struct bytes value)
 {
@@ -64,6 +73,19 @@ run_next_listed(struct cursor *run, uint32_t *delta_out, struct bytes *id_out)
     }
     *delta_out = cursor_le32(run);
     *id_out = cursor_bytes8(run);
+    check(run);
+    return true;
+}
+
+bool
+run_next_due(struct cursor *run, struct due_item *item_out)
+{
+    if (cursor_done(run)) {
+        return false;
+    }
+    item_out->entered_version = cursor_le64(run);
+    item_out->shard = cursor_u8(run);
+    item_out->id = cursor_bytes8(run);
     check(run);
     return true;
 }

@@ -120,6 +120,7 @@ store_open(const struct store_options *options)
     registry_load(store);
     rocks_get_applied(&store->rocks, store->read_newest, store->shards, &store->applied);
     sweep_open(store);
+    deadlines_open(store);
     log_line(LOG_INFO, "store_opened", "directory=%s applied_index=%llu seq=%llu definitions=%u",
              store->directory, (unsigned long long)store->applied.index,
              (unsigned long long)store->applied.seq,
@@ -132,8 +133,9 @@ store_close(struct store *store)
 {
     QO_PRE(atomic_load(&store->views_open) == 0);
     QO_PRE(staged_count(&store->staged) == 0 && store->event_run_count == 0 &&
-           store->listed.size == 0); /* Nothing put and not committed. */
+           store->listed.size == 0 && deadlines_empty(store)); /* Nothing put and not committed. */
     sweep_close(store);
+    deadlines_close(store);
     rocksdb_writebatch_destroy(store->batch);
     rocksdb_writeoptions_destroy(store->write);
     rocksdb_readoptions_destroy(store->read_newest);
@@ -268,23 +270,6 @@ store_list_left(struct store *store, uint16_t machine, uint16_t state, uint64_t 
 {
     QO_PRE(thread_is(THREAD_STATE));
     sweep_leave(store, machine, state, entered_seq);
-}
-
-void
-store_put_deadline(struct store *store, int64_t deadline, struct bytes id, uint32_t shard,
-                   uint64_t entered_version)
-{
-    struct key key = key_deadline(deadline, shard, id);
-    uint8_t value[1 + 8] = {KEY_FORMAT};
-    put_le64(value + 1, entered_version);
-    put(store, FAMILY_INDEX, &key, bytes_make(value, sizeof value));
-}
-
-void
-store_delete_deadline(struct store *store, int64_t deadline, struct bytes id, uint32_t shard)
-{
-    struct key key = key_deadline(deadline, shard, id);
-    delete_row(store, &key);
 }
 
 void
@@ -423,6 +408,7 @@ store_commit(struct store *store, const struct applied_point *applied)
            store->event_run_seq + store->event_run_count - 1 == applied->seq);
     close_event_run(store);
     put_listed(store);
+    deadlines_commit(store, applied->index);
     put_applied(store, applied);
     if (store->definitions_put) {
         /* Before the write: a view that shows an order finds its definition. The log has accepted
@@ -530,37 +516,6 @@ store_get_orders(struct store *store, const struct store_order_key *keys, uint32
         uint32_t some = count - from < GET_ORDERS_AT_ONCE ? count - from : GET_ORDERS_AT_ONCE;
         get_orders(store, keys + from, some, arena, records_out + from);
     }
-}
-
-uint32_t
-store_scan_deadlines(struct store *store, int64_t from, int64_t to, struct arena *arena,
-                     struct store_deadline *rows_out, uint32_t max)
-{
-    if (to < from || to < 0) {
-        return 0;
-    }
-    struct key first = key_deadline_from(from);
-    struct key bound = to == INT64_MAX ? key_deadline_end() : key_deadline_from(to + 1);
-    rocksdb_readoptions_t *options = rocks_iterate_below(NULL, &bound);
-    rocksdb_iterator_t *iterator =
-        rocksdb_create_iterator_cf(store->rocks.db, options, store->rocks.families[FAMILY_INDEX]);
-    uint32_t count = 0;
-    rocksdb_iter_seek(iterator, (const char *)first.bytes, first.size);
-    while (count < max && rocks_iterator_valid(iterator)) {
-        struct store_deadline *row = &rows_out[count++];
-        struct bytes key = rocks_iterator_key(iterator), id;
-        struct bytes value = rocks_iterator_value(iterator);
-        if (!key_deadline_decode(key, &row->deadline, &row->shard, &id) || value.size != 1 + 8 ||
-            value.data[0] != KEY_FORMAT) {
-            qo_fatal(FATAL_CORRUPT, "store: a deadline's row does not decode");
-        }
-        row->id = arena_copy(arena, id);
-        row->entered_version = get_le64(value.data + 1);
-        rocksdb_iter_next(iterator);
-    }
-    rocksdb_iter_destroy(iterator);
-    rocksdb_readoptions_destroy(options);
-    return count;
 }
 
 /* -- Space --------------------------------------------------------------------------------------

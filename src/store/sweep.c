@@ -478,10 +478,12 @@ store_sweep(struct store *store, uint64_t rows_max)
     if (run.looks_left > 0) {
         walk(&run);
     }
-    run_write(&run);
-    if (run.view != NULL) {
-        store_view_end(run.view);
+    if (run.view == NULL) {
+        run.view = store_view_begin(store);
     }
+    run.removed += deadlines_sweep(run.view, run.batch, &sweeper->deadline_from, &run.looks_left);
+    run_write(&run);
+    store_view_end(run.view);
     rocksdb_writebatch_destroy(run.batch);
     return run.removed;
 }

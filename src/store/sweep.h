@@ -95,7 +95,8 @@ struct sweeper {
     uint64_t walk_to;
     struct key walk_at; /* The next row to look at. */
     struct buf record;
-    struct buf kept; /* What lives of a run. */
+    struct buf kept;       /* What lives of a run. */
+    int64_t deadline_from; /* Where deadlines that have passed are looked at next. */
 };
 
 struct store;

@@ -177,7 +177,7 @@ world_put_rows(struct world *world, struct world_order *order)
         }
     }
     if (before != NULL && before->deadline != 0 && before->deadline != now->deadline) {
-        store_delete_deadline(store, before->deadline, id, order->shard);
+        store_deadline_left(store, before->deadline, before->entered_seq);
     }
     if (now->deadline != 0 && now->entered_seq == now->seq) {
         store_put_deadline(store, now->deadline, id, order->shard, now->entered_version);
@@ -430,13 +430,14 @@ static inline void
 world_check_deadlines(const struct world *world, struct store *store)
 {
     struct store_deadline rows[WORLD_ORDERS_MAX + 1];
+    int64_t next;
     struct arena arena = {0};
     uint32_t expected = 0;
     for (uint32_t n = 0; n < world->orders_count; n++) {
         expected += world_newest(&world->orders[n])->deadline != 0;
     }
-    uint32_t count =
-        store_scan_deadlines(store, INT64_MIN, INT64_MAX, &arena, rows, WORLD_ORDERS_MAX + 1);
+    uint32_t count = store_scan_deadlines(store, INT64_MIN, INT64_MAX, &arena, rows,
+                                          WORLD_ORDERS_MAX + 1, &next);
     assert_int_equal(count, expected);
     for (uint32_t i = 0; i < count; i++) {
         bool found = false;
@@ -457,11 +458,11 @@ world_check_deadlines(const struct world *world, struct store *store)
         for (uint32_t i = 0; i < count; i++) {
             expected += rows[i].deadline >= from && rows[i].deadline <= to;
         }
-        assert_int_equal(store_scan_deadlines(store, from, to, &arena, some, WORLD_ORDERS_MAX),
-                         expected);
-        assert_int_equal(store_scan_deadlines(store, from, to, &arena, some, 1), 1);
+        assert_int_equal(
+            store_scan_deadlines(store, from, to, &arena, some, WORLD_ORDERS_MAX, &next), expected);
+        assert_int_equal(store_scan_deadlines(store, from, to, &arena, some, 1, &next), 1);
         assert_int_equal(some[0].deadline, from);
-        assert_int_equal(store_scan_deadlines(store, to, from - 1, &arena, some, 1), 0);
+        assert_int_equal(store_scan_deadlines(store, to, from - 1, &arena, some, 1, &next), 0);
     }
     arena_free(&arena);
 }

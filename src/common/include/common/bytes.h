@@ -8,6 +8,7 @@
 #ifndef COMMON_BYTES_H
 #define COMMON_BYTES_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -57,9 +58,29 @@ void *mem_zalloc(size_t size) __attribute__((returns_nonnull, malloc));
 void *mem_realloc(void *memory, size_t size) __attribute__((returns_nonnull));
 void mem_free(void *memory);
 
+/* Makes room for `more` bytes beyond `size`: the slow half of buf_reserve(). */
+void buf_grow(struct buf *buf, size_t more);
+
 /* Room for `more` bytes beyond `size`; the pointer to them. */
-uint8_t *buf_reserve(struct buf *buf, size_t more);
-void buf_append(struct buf *buf, const void *data, size_t size);
+static inline uint8_t *
+buf_reserve(struct buf *buf, size_t more)
+{
+    if (buf->data == NULL || buf->capacity - buf->size < more) {
+        buf_grow(buf, more);
+    }
+    return buf->data + buf->size;
+}
+
+static inline void
+buf_append(struct buf *buf, const void *data, size_t size)
+{
+    uint8_t *at = buf_reserve(buf, size);
+    if (size > 0) {
+        memcpy(at, data, size);
+    }
+    buf->size += size;
+}
+
 void buf_clear(struct buf *buf); /* Empties it and keeps its memory. */
 void buf_free(struct buf *buf);
 
@@ -77,45 +98,38 @@ buf_put_u8(struct buf *buf, uint8_t value)
     buf->size += 1;
 }
 
-#define BUF_PUT_LE(bits)                                                                           \
+#define BYTES_ORDER(bits)                                                                          \
     static inline void put_le##bits(uint8_t *at, uint##bits##_t value)                             \
     {                                                                                              \
-        for (size_t i = 0; i < sizeof value; i++) {                                                \
-            at[i] = (uint8_t)(value >> (8 * i));                                                   \
-        }                                                                                          \
+        value = htole##bits(value);                                                                \
+        memcpy(at, &value, sizeof value);                                                          \
     }                                                                                              \
     static inline uint##bits##_t get_le##bits(const uint8_t *at)                                   \
     {                                                                                              \
-        uint##bits##_t value = 0;                                                                  \
-        for (size_t i = 0; i < sizeof value; i++) {                                                \
-            value = (uint##bits##_t)(value | (uint##bits##_t)((uint##bits##_t)at[i] << (8 * i)));  \
-        }                                                                                          \
-        return value;                                                                              \
+        uint##bits##_t value;                                                                      \
+        memcpy(&value, at, sizeof value);                                                          \
+        return le##bits##toh(value);                                                               \
     }                                                                                              \
     static inline void put_be##bits(uint8_t *at, uint##bits##_t value)                             \
     {                                                                                              \
-        for (size_t i = 0; i < sizeof value; i++) {                                                \
-            at[i] = (uint8_t)(value >> (8 * (sizeof value - 1 - i)));                              \
-        }                                                                                          \
+        value = htobe##bits(value);                                                                \
+        memcpy(at, &value, sizeof value);                                                          \
     }                                                                                              \
     static inline uint##bits##_t get_be##bits(const uint8_t *at)                                   \
     {                                                                                              \
-        uint##bits##_t value = 0;                                                                  \
-        for (size_t i = 0; i < sizeof value; i++) {                                                \
-            value = (uint##bits##_t)(                                                              \
-                value | (uint##bits##_t)((uint##bits##_t)at[i] << (8 * (sizeof value - 1 - i))));  \
-        }                                                                                          \
-        return value;                                                                              \
+        uint##bits##_t value;                                                                      \
+        memcpy(&value, at, sizeof value);                                                          \
+        return be##bits##toh(value);                                                               \
     }                                                                                              \
     static inline void buf_put_le##bits(struct buf *buf, uint##bits##_t value)                     \
     {                                                                                              \
         put_le##bits(buf_reserve(buf, sizeof value), value);                                       \
         buf->size += sizeof value;                                                                 \
     }
-BUF_PUT_LE(16)
-BUF_PUT_LE(32)
-BUF_PUT_LE(64)
-#undef BUF_PUT_LE
+BYTES_ORDER(16)
+BYTES_ORDER(32)
+BYTES_ORDER(64)
+#undef BYTES_ORDER
 
 /* Reading what was written above; every get checks the bound and, past the end, sets `failed` and
  * returns 0 or BYTES_NONE, so that one check at the end serves a whole decoder. */
@@ -129,11 +143,55 @@ cursor_of(struct bytes bytes)
 {
     return (struct cursor){bytes.data, bytes.data == NULL ? NULL : bytes.data + bytes.size, false};
 }
-uint8_t cursor_u8(struct cursor *cursor);
-uint16_t cursor_le16(struct cursor *cursor);
-uint32_t cursor_le32(struct cursor *cursor);
-uint64_t cursor_le64(struct cursor *cursor);
-struct bytes cursor_bytes(struct cursor *cursor, size_t size);
+
+/* The next `size` bytes, or NULL. */
+static inline const uint8_t *
+cursor_take(struct cursor *cursor, size_t size)
+{
+    if (cursor->failed || size > (size_t)(cursor->end - cursor->at)) {
+        cursor->failed = true;
+        return NULL;
+    }
+    const uint8_t *at = cursor->at;
+    cursor->at += size;
+    return at;
+}
+
+static inline uint8_t
+cursor_u8(struct cursor *cursor)
+{
+    const uint8_t *at = cursor_take(cursor, 1);
+    return at == NULL ? 0 : *at;
+}
+
+static inline uint16_t
+cursor_le16(struct cursor *cursor)
+{
+    const uint8_t *at = cursor_take(cursor, 2);
+    return at == NULL ? 0 : get_le16(at);
+}
+
+static inline uint32_t
+cursor_le32(struct cursor *cursor)
+{
+    const uint8_t *at = cursor_take(cursor, 4);
+    return at == NULL ? 0 : get_le32(at);
+}
+
+static inline uint64_t
+cursor_le64(struct cursor *cursor)
+{
+    const uint8_t *at = cursor_take(cursor, 8);
+    return at == NULL ? 0 : get_le64(at);
+}
+
+static inline struct bytes
+cursor_bytes(struct cursor *cursor, size_t size)
+{
+    const uint8_t *at = cursor_take(cursor, size);
+    return at == NULL ? BYTES_NONE : bytes_make(at, size);
+}
+
 /* A one-byte, two-byte or four-byte length and that many bytes. */
 struct bytes cursor_bytes8(struct cursor *cursor);
 struct bytes cursor_bytes16(struct cursor *cursor);

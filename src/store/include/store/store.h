@@ -73,7 +73,9 @@ void store_put_list(struct store *store, uint16_t machine, uint16_t state, uint6
 void store_list_left(struct store *store, uint16_t machine, uint16_t state, uint64_t entered_seq);
 void store_put_deadline(struct store *store, int64_t deadline, struct bytes id, uint32_t shard,
                         uint64_t entered_version);
-void store_delete_deadline(struct store *store, int64_t deadline, struct bytes id, uint32_t shard);
+/* The order no longer has the deadline that its record named; its item in the deadline's row is
+ * stale by that. `entered_seq`: the record's, from before. */
+void store_deadline_left(struct store *store, int64_t deadline, uint64_t entered_seq);
 void store_put_unique(struct store *store, uint16_t machine, uint16_t attribute, struct bytes value,
                       struct bytes id);
 void store_delete_unique(struct store *store, uint16_t machine, uint16_t attribute,
@@ -112,16 +114,18 @@ struct store_order_key {
 void store_get_orders(struct store *store, const struct store_order_key *keys, uint32_t count,
                       struct arena *arena, struct bytes *records_out);
 
-/* A deadline row, as the timers' scan gives it. */
+/* An order with a deadline, as the timers' scan gives it. */
 struct store_deadline {
     int64_t deadline;
     struct bytes id; /* In the arena. */
     uint32_t shard;
     uint64_t entered_version;
 };
-/* The first rows in order of deadline with from <= deadline <= to, at most `max`. Any thread. */
+/* The orders that have a deadline with from <= deadline <= to, in order of deadline, at most `max`;
+ * looks at about QO_DEADLINE_LOOK_MAX. `next_out`: `from` for the next scan; what lies below it is
+ * given or stale. Any thread. */
 uint32_t store_scan_deadlines(struct store *store, int64_t from, int64_t to, struct arena *arena,
-                              struct store_deadline *rows_out, uint32_t max);
+                              struct store_deadline *rows_out, uint32_t max, int64_t *next_out);
 
 /* -- Reading elsewhere: views -------------------------------------------------------------------*/
 

@@ -1,3 +1,6 @@
+qo_unit_test(tools/ctl LINKS qo_ctl)
 qo_unit_test(tools/histogram LINKS qo_bench)
-qo_unit_test(tools/options)
+qo_unit_test(tools/json)
 qo_unit_test(tools/op LINKS qo_bench qo_machine)
+qo_unit_test(tools/options)
+qo_unit_test(tools/replay LINKS qo_replay)

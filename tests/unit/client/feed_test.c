@@ -328,6 +328,35 @@ refuses_events_that_go_back(void **state)
 }
 
 static void
+gives_credit_again_and_never_too_much(void **state)
+{
+    enum { CREDIT = 50, LAST = 1000 };
+    struct world world;
+    struct seen seen = {0};
+    struct server server = {0};
+    (void)state;
+    world_open(&world, 1);
+    struct qo_client *client = world_client(&world, (struct qo_options){0});
+    struct qo_feed *feed =
+        qo_feed_open(client, &(struct qo_feed_options){.credit = CREDIT}, see, &seen);
+    struct arrival *only = peer_next(&world);
+    accept_subscription(&world, &server, only, LAST);
+    int64_t until_us = clock_monotonic_us() + 10 * 1000000;
+    while (atomic_load(&seen.next_seq) <= LAST && clock_monotonic_us() < until_us) {
+        if (server.credit > 0 && server.next_seq <= LAST) {
+            send_events(&world, &server, LAST, LAST, 0);
+        }
+        serve(&world, &server, LAST);
+        assert_true(server.subscribe == only && server.credit <= CREDIT);
+    }
+    assert_int_equal(seen.events, LAST);
+    assert_int_equal(atomic_load(&seen.wrong), 0);
+    qo_feed_close(feed);
+    qo_client_close(client);
+    world_close(&world);
+}
+
+static void
 may_be_closed_in_its_own_callback(void **state)
 {
     struct world world;
@@ -443,6 +472,7 @@ main(void)
         cmocka_unit_test(asks_with_the_epoch_in_which_it_began),
         cmocka_unit_test(begins_at_the_next_event_and_resumes_there),
         cmocka_unit_test(refuses_events_that_go_back),
+        cmocka_unit_test(gives_credit_again_and_never_too_much),
         cmocka_unit_test(may_be_closed_in_its_own_callback),
         cmocka_unit_test(asks_again_when_a_node_cannot_serve_now),
         cmocka_unit_test(sends_its_filter_and_refuses_one_out_of_range),

@@ -20,8 +20,9 @@ key_order(uint32_t shard, struct bytes id)
 {
     QO_PRE(shard < QO_SHARDS_MAX);
     struct key key;
+    put_be64(key.bytes, hash_xxh64(id));
     key.bytes[0] = (uint8_t)shard;
-    key.size = 1;
+    key.size = 8;
     key_id(&key, id);
     return key;
 }

@@ -2,7 +2,7 @@
  * keys: the whole key space of the store.
  *
  *   family  key                                                     value, after its format byte
- *   orders  shard:u8 id                                             an order's record (record.c)
+ *   orders  shard:u8 hash:7 id                                      an order's record (record.c)
  *   events  seq:be64, of the first                                  a run of events (runs.h)
  *   index   'D' deadline:be64 log index of its entry:be64           a run of orders (runs.h)
  *           'L' machine:be16 state:be16 entered_seq:be64, the first a run of ids (runs.h)
@@ -40,6 +40,8 @@ struct key {
     uint32_t size;
 };
 
+/* Between shard and id stand the low seven bytes of XXH64(id), so that keys are spread evenly over
+ * the buckets of the memtable (buckets.h). */
 struct key key_order(uint32_t shard, struct bytes id);
 struct key key_event(uint64_t seq);
 struct key key_list(uint16_t machine, uint16_t state, uint64_t entered_seq);

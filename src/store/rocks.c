@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "buckets.h"
 #include "common/assert.h"
 #include "runs.h"
 
@@ -86,24 +87,28 @@ options_of_family(rocksdb_options_t *options, enum family family,
     rocksdb_options_set_block_based_table_factory(options, table);
     rocksdb_block_based_options_destroy(table);
 
+    /* What is flushed is soon compacted: compressing it twice costs more than the bytes do. */
+    static const int compression[] = {rocksdb_no_compression, rocksdb_lz4_compression};
     rocksdb_options_set_compression(options, rocksdb_lz4_compression);
+    rocksdb_options_set_compression_per_level(options, compression, 2);
     rocksdb_options_set_level_compaction_dynamic_level_bytes(options, 1);
     rocksdb_options_set_max_write_buffer_number(options, MEMTABLES_MAX);
     rocksdb_options_set_write_buffer_size(
         options, family == FAMILY_META ? (size_t)MEMTABLE_META_MIB * MIB : (size_t)memtable_bytes);
     if (family == FAMILY_ORDERS) {
         uint64_t buckets = memtable_bytes / BYTES_PER_BUCKET;
-        /* A bucket per key: the prefix is the whole key. Never iterated for that reason. */
-        rocksdb_options_set_prefix_extractor(options, rocksdb_slicetransform_create_noop());
+        /* About a bucket per key, in order of keys (buckets.h). Never iterated. */
+        rocksdb_options_set_prefix_extractor(options, bucket_extractor(shared->shards));
         rocksdb_options_set_hash_link_list_rep(options, buckets < BUCKETS_MIN ? BUCKETS_MIN
                                                                               : (size_t)buckets);
     }
 }
 
 void
-rocks_options_make(struct rocks_options *options, uint64_t block_cache_bytes,
+rocks_options_make(struct rocks_options *options, uint32_t shards, uint64_t block_cache_bytes,
                    uint64_t memtable_bytes)
 {
+    options->shards = shards;
     options->cache = rocksdb_cache_create_lru(
         block_cache_bytes == 0 ? (size_t)BLOCK_CACHE_DEFAULT_MIB * MIB : (size_t)block_cache_bytes);
     options->limiter = rocksdb_ratelimiter_create(RATE_BYTES_PER_S, RATE_REFILL_US, RATE_FAIRNESS);

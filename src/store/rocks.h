@@ -25,12 +25,13 @@ void rocks_check(char *error, const char *doing);
 
 /* How a database is opened: options per family and what they share. */
 struct rocks_options {
+    uint32_t shards;
     rocksdb_options_t *families[FAMILIES]; /* FAMILY_META's also holds those of the database. */
     rocksdb_cache_t *cache;
     rocksdb_ratelimiter_t *limiter;
     rocksdb_env_t *env;
 };
-void rocks_options_make(struct rocks_options *options, uint64_t block_cache_bytes,
+void rocks_options_make(struct rocks_options *options, uint32_t shards, uint64_t block_cache_bytes,
                         uint64_t memtable_bytes);
 void rocks_options_free(struct rocks_options *options);
 

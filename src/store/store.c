@@ -108,7 +108,8 @@ store_open(const struct store_options *options)
     checkpoint_prepare(store->directory);
     char database[CHECKPOINT_PATH_MAX];
     checkpoint_path(database, store->directory, STORE_DATABASE);
-    rocks_options_make(&store->options, options->block_cache_bytes, options->memtable_bytes);
+    rocks_options_make(&store->options, options->shards, options->block_cache_bytes,
+                       options->memtable_bytes);
     rocks_open(&store->rocks, &store->options, database, false);
     store->read_newest = rocksdb_readoptions_create();
     store->write = rocksdb_writeoptions_create();

@@ -165,9 +165,9 @@ ctl_failed(struct ctl *ctl, enum qo_outcome outcome, const struct qo_failure *fa
         struct buf again = {0};
         ctl_again(ctl, request_id, &again);
         fprintf(stderr,
-                "quorderctl: what became of the request is not known (%s: %s)\n"
+                "quorderctl: what became of the request is not known (the last answer: %s).\n"
                 "Ask again with the same request id; it has at most one effect:\n  %.*s\n",
-                qo_code_name(failure->code), failure->message, BYTES_FORMAT(again));
+                qo_code_name(failure->code), BYTES_FORMAT(again));
         buf_free(&again);
     } else {
         explain(failure);

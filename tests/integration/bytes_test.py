@@ -17,7 +17,7 @@ import msgpack
 import quorder
 from quorder import Gone, Refused, scale, toggle_event
 
-STRINGS = scale(1000, 20000, 100000)
+STRINGS = scale(1000, 100000, 100000)
 AT_ONCE = 32
 GROWTH_MAX = 64 << 20  # What memtables and the allocator may take meanwhile; leaks are larger.
 
@@ -417,6 +417,27 @@ class Bytes(quorder.Test):
                              (self.definition("m" * 65), 1)):
             details = self.refused(209, call, "machine.put", source=source)
             self.assertEqual(details["line"], line, details)
+
+
+class Definitions(quorder.Test):
+    def test_limit_of_definitions(self):
+        """4,096 versions in all; one more is refused, the same again is not."""
+        leader = self.cluster.leader()
+        with self.cluster.connect(leader, 60.0) as connection:
+            sources = [quorder.TOGGLE.replace("machine: toggle", f"machine: toggle-{i}")
+                       for i in range(4097)]
+            for begin in range(0, 4096, 256):
+                ids = connection.send_many([("machine.put", {"source": source})
+                                            for source in sources[begin:min(begin + 256, 4096)]])
+                for msgid in ids:
+                    self.assertTrue(connection.wait(msgid)["changed"])
+            details = self.refused(209, connection.call, "machine.put", source=sources[4096])
+            self.assertIn("why", details)
+            self.assertFalse(connection.call("machine.put", source=sources[7])["changed"])
+            self.refused(200, connection.call, "machine.get", machine="toggle-4096")
+            connection.call("order.create", id="d", machine="toggle-4095")
+            listed = connection.call("machine.list")
+            self.assertLessEqual(len(listed["machines"]), 4096)
 
 
 SLOW = quorder.SCALE != "short"

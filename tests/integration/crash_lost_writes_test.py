@@ -16,7 +16,7 @@ LIBRARY = quorder.BUILD / "tests" / "integration" / "lost_writes.so"
 
 
 class CrashLostWrites(crash_test.Crash):
-    kills = scale(2, 6, 50)
+    kills = scale(2, 16, 50)
     all_of = 2
     environment = f"LD_PRELOAD={LIBRARY} QO_LOST_DELAY_US=3000"
 

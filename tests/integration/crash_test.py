@@ -9,7 +9,7 @@ with the receipts. Any refusal on the way is a fault too (see Walker).
 import quorder
 from quorder import scale
 
-KILLS = scale(4, 12, 200)
+KILLS = scale(4, 30, 200)
 BETWEEN = scale(200, 1000, 1000)  # Acknowledged writes from one kill to the next, at least.
 
 

@@ -41,8 +41,7 @@ sweep_close(struct store *store)
     buf_free(&store->sweeper.kept);
 }
 
-/* -- Counting: the state thread -----------------------------------------------------------------
- */
+/* -- Counting: the state thread -------------------------------------------------------------- */
 
 static uint32_t
 slot_home(uint16_t machine, uint16_t state, uint64_t block)
@@ -258,8 +257,7 @@ sweep_backlog_count(struct store *store)
     return count;
 }
 
-/* -- Sweeping: one background thread ------------------------------------------------------------
- */
+/* -- Sweeping: one background thread --------------------------------------------------------- */
 
 /* One call of store_sweep(). */
 struct sweep_run {

@@ -71,8 +71,7 @@ store_view_get_unique(struct store_view *view, uint16_t machine, uint16_t attrib
     return rocks_get_formatted(&view->store->rocks, view->options, FAMILY_INDEX, &key, id_out);
 }
 
-/* -- Events in seq order ------------------------------------------------------------------------
- */
+/* -- Events in seq order --------------------------------------------------------------------- */
 
 struct store_events {
     struct store_view *view;

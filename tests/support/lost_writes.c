@@ -104,8 +104,7 @@ die(const char *what)
     abort();
 }
 
-/* -- The journal ---------------------------------------------------------------------------------
- */
+/* -- The journal ----------------------------------------------------------------------------- */
 
 /* Appends an entry and what follows it; its number. */
 static uint64_t
@@ -211,8 +210,7 @@ note_write(int fd, off_t offset, size_t length)
     free(old);
 }
 
-/* -- Descriptors ---------------------------------------------------------------------------------
- */
+/* -- Descriptors ----------------------------------------------------------------------------- */
 
 static void
 forget(int fd)
@@ -292,8 +290,7 @@ close(int fd)
     return REAL(fd_fn, close)(fd);
 }
 
-/* -- Writing -------------------------------------------------------------------------------------
- */
+/* -- Writing --------------------------------------------------------------------------------- */
 
 static size_t
 total(const struct iovec *parts, int count)
@@ -376,8 +373,7 @@ fdatasync(int fd)
     return synced(fd, REAL(fd_fn, fdatasync));
 }
 
-/* -- Sizes and names: durable at once ------------------------------------------------------------
- */
+/* -- Sizes and names: durable at once -------------------------------------------------------- */
 
 static int
 sized(int fd, int status)
@@ -478,8 +474,7 @@ unlink(const char *path)
     return status;
 }
 
-/* -- The kernel's queue of writes ----------------------------------------------------------------
- */
+/* -- The kernel's queue of writes ------------------------------------------------------------ */
 
 static uint64_t
 draw(void)
@@ -538,8 +533,7 @@ syscall(long number, ...)
     return REAL(syscall_fn, syscall)(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
-/* -- Taking back ---------------------------------------------------------------------------------
- */
+/* -- Taking back ----------------------------------------------------------------------------- */
 
 /* A file with writes that no sync has covered so far. */
 struct file {

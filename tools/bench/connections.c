@@ -18,8 +18,7 @@
 
 enum { RETRY_MS = 10, RECONNECT_MS = 10 };
 
-/* -- Connections --------------------------------------------------------------------------------
- */
+/* -- Connections ----------------------------------------------------------------------------- */
 
 static void
 poll_for(struct load *load, struct connection *connection, bool out, int operation)
@@ -131,8 +130,7 @@ connection_dialled(struct load *load, struct connection *connection)
     connection_resume(load, connection);
 }
 
-/* -- Answers ------------------------------------------------------------------------------------
- */
+/* -- Answers --------------------------------------------------------------------------------- */
 
 static void
 done(struct load *load, const struct slot *slot)

@@ -39,8 +39,7 @@ load_now_ns(void)
     return (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
 }
 
-/* -- Time ---------------------------------------------------------------------------------------
- */
+/* -- Time ------------------------------------------------------------------------------------ */
 
 static uint64_t
 due_ns(const struct load *load)
@@ -269,8 +268,7 @@ turn(struct load *load)
     }
 }
 
-/* -- The whole ----------------------------------------------------------------------------------
- */
+/* -- The whole ------------------------------------------------------------------------------- */
 
 struct load *
 load_open(const struct load_options *options, struct op_world *world, struct watch *watch,

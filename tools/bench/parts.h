@@ -84,8 +84,7 @@ struct load {
 
 uint64_t load_now_ns(void);
 
-/* -- slots.c -----------------------------------------------------------------------------------
- */
+/* -- slots.c --------------------------------------------------------------------------------- */
 
 /* Keeps a sentence about something wrong, if it is one of the first. */
 void load_show(struct load *load, const char *why);
@@ -104,8 +103,7 @@ void slot_finish(struct load *load, struct connection *connection, struct slot *
 void slot_send_later(struct load *load, struct connection *connection, struct slot *slot,
                      uint64_t delay_ms);
 
-/* -- connections.c -----------------------------------------------------------------------------
- */
+/* -- connections.c --------------------------------------------------------------------------- */
 
 enum { RECEIVE_SIZE = 512 * 1024 }; /* Shared by all connections: they are read one at a time. */
 

@@ -62,8 +62,7 @@ report_well(const struct report *report)
     return well;
 }
 
-/* -- Table --------------------------------------------------------------------------------------
- */
+/* -- Table ----------------------------------------------------------------------------------- */
 
 static void
 latency_line(FILE *out, const char *name, const struct histogram *latency)
@@ -193,8 +192,7 @@ report_table(FILE *out, const struct report *report)
     nodes_lines(out, report, run);
 }
 
-/* -- JSON ---------------------------------------------------------------------------------------
- */
+/* -- JSON ------------------------------------------------------------------------------------ */
 
 static void
 set(json_t *object, const char *key, json_t *value)

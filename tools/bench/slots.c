@@ -67,8 +67,7 @@ load_count_own(struct load *load, enum load_own_error error)
     load->second_errors++;
 }
 
-/* -- Beginning ops ------------------------------------------------------------------------------
- */
+/* -- Beginning ops --------------------------------------------------------------------------- */
 
 void
 slot_put_free(struct load *load, const struct connection *connection, const struct slot *slot)

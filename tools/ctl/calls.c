@@ -60,8 +60,7 @@ ctl_request_id(struct ctl *ctl)
     fprintf(stderr, "request id %s\n", ctl->request_id);
 }
 
-/* -- The command that asks again ----------------------------------------------------------------
- */
+/* -- The command that asks again ------------------------------------------------------------- */
 
 static void
 append_quoted(struct buf *out, const char *word)
@@ -99,8 +98,7 @@ ctl_again(const struct ctl *ctl, const char *request_id, struct buf *out)
     }
 }
 
-/* -- What went wrong ----------------------------------------------------------------------------
- */
+/* -- What went wrong ------------------------------------------------------------------------- */
 
 static int
 status_of(enum qo_outcome outcome, enum qo_code code)

@@ -110,8 +110,7 @@ extern const uint32_t commands_count;
 extern const struct option_spec ctl_options[];
 extern const uint32_t ctl_options_count;
 
-/* -- commands ----------------------------------------------------------------------------------
- */
+/* -- commands -------------------------------------------------------------------------------- */
 int run_order_create(struct ctl *ctl);
 int run_order_transition(struct ctl *ctl);
 int run_order_get(struct ctl *ctl);

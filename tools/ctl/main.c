@@ -89,8 +89,7 @@ help_command(FILE *out, const struct command *command)
     fprintf(out, "\nExamples:\n%s", command->examples);
 }
 
-/* -- Options ------------------------------------------------------------------------------------
- */
+/* -- Options --------------------------------------------------------------------------------- */
 
 static bool
 take_word(const char *what, const char *text, const char *const words[], uint32_t count,
@@ -232,8 +231,7 @@ take_own(struct ctl *ctl, int key, const char *value)
     }
 }
 
-/* -- Running ------------------------------------------------------------------------------------
- */
+/* -- Running --------------------------------------------------------------------------------- */
 
 /* The command of the first words; NULL after printing a help or a complaint with its status. */
 static const struct command *

@@ -168,8 +168,7 @@ explain(const struct row *row, const struct step *step, char *out, size_t size)
     }
 }
 
-/* -- Table --------------------------------------------------------------------------------------
- */
+/* -- Table ----------------------------------------------------------------------------------- */
 
 static void
 print_row(FILE *out, const struct report *report, const struct index *index, uint32_t number,
@@ -242,8 +241,7 @@ report_table(FILE *out, const struct report *report)
     index_free(&index);
 }
 
-/* -- JSON ---------------------------------------------------------------------------------------
- */
+/* -- JSON ------------------------------------------------------------------------------------ */
 
 static json_t *
 json_of_row(const struct report *report, const struct index *index, uint32_t number,

@@ -154,8 +154,7 @@ rows_read(struct rows *rows_out, const char *path)
     return well;
 }
 
-/* -- Made rows ----------------------------------------------------------------------------------
- */
+/* -- Made rows ------------------------------------------------------------------------------- */
 
 /* How often the real data (2,000 rows) shows which status with times up to which. */
 static const struct {

@@ -35,8 +35,7 @@ work_id(const struct work_options *options, const struct row *row, char out[WORK
     (void)snprintf(out, WORK_ID_SIZE, "%s%s", options->prefix, row->order_id);
 }
 
-/* -- Sending ------------------------------------------------------------------------------------
- */
+/* -- Sending --------------------------------------------------------------------------------- */
 
 static void
 copy(char *out, size_t size, const char *text)
@@ -244,8 +243,7 @@ send_all(void *context)
     return NULL;
 }
 
-/* -- Looking ------------------------------------------------------------------------------------
- */
+/* -- Looking --------------------------------------------------------------------------------- */
 
 static void
 look_at(struct work *work, uint32_t number)
@@ -290,8 +288,7 @@ look_at_all(void *context)
     }
 }
 
-/* -- The whole ----------------------------------------------------------------------------------
- */
+/* -- The whole ------------------------------------------------------------------------------- */
 
 /* Prints a line each second until the workers have ended. */
 static void *

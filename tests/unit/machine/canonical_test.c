@@ -11,8 +11,7 @@
 #include "support/seed.h"
 #include "unit/machine/support.h"
 
-/* -- One meaning ---------------------------------------------------------------------------------
- */
+/* -- One meaning ----------------------------------------------------------------------------- */
 
 static const char plain[] = "machine: m\n"
                             "version: 3\n"
@@ -158,8 +157,7 @@ the_place_of_the_version_travels_and_is_no_content(void **state)
     machine_close(wide);
 }
 
-/* -- Other meanings -------------------------------------------------------------------------------
- */
+/* -- Other meanings -------------------------------------------------------------------------- */
 
 static void
 other_content_has_another_checksum(void **state)
@@ -217,8 +215,7 @@ other_content_has_another_checksum(void **state)
     }
 }
 
-/* -- Opening --------------------------------------------------------------------------------------
- */
+/* -- Opening --------------------------------------------------------------------------------- */
 
 static const char *const files[] = {
     "cluster/machines/bench.yaml",          "cluster/machines/checkout.yaml",

@@ -188,8 +188,7 @@ static const struct expectation expectations[] = {
 };
 enum { MACHINES = sizeof expectations / sizeof expectations[0] };
 
-/* -- Comparing ------------------------------------------------------------------------------------
- */
+/* -- Comparing ------------------------------------------------------------------------------- */
 
 static const struct way *
 find_way(const struct expectation *want, struct bytes from, struct bytes event)

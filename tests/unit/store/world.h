@@ -351,8 +351,7 @@ world_end(struct world *world)
     mem_free(world);
 }
 
-/* -- Comparing a store with the model -----------------------------------------------------------
- */
+/* -- Comparing a store with the model -------------------------------------------------------- */
 
 static inline void
 world_same(const char *what, struct bytes got, struct bytes want)
@@ -510,8 +509,7 @@ world_check(const struct world *world, struct store *store)
     world_check_deadlines(world, store);
 }
 
-/* -- Directories --------------------------------------------------------------------------------
- */
+/* -- Directories ----------------------------------------------------------------------------- */
 
 /* A new directory below $TMPDIR or /tmp. */
 static inline void

@@ -9,8 +9,7 @@
 
 #include <assert.h>
 
-/* -- The protocol's limits ----------------------------------------------------------------------
- */
+/* -- The protocol's limits ------------------------------------------------------------------- */
 #define QO_ID_MAX 128u
 #define QO_REQUEST_ID_MAX 64u
 #define QO_NAME_MAX 64u
@@ -44,8 +43,7 @@
 #define QO_HALF_MESSAGE_TOTAL_MS 60000u
 #define QO_CLOSE_DRAIN_MS 1000u
 
-/* -- Our own ------------------------------------------------------------------------------------
- */
+/* -- Our own --------------------------------------------------------------------------------- */
 #define QO_CACHE_LINE 64u
 #define QO_RING_CAPACITY_MAX (1u << 20)
 #define QO_SHARDS_DEFAULT 16u
@@ -58,8 +56,7 @@
 #define QO_ENTRY_COMMANDS_MAX 1024u
 #define QO_ENTRIES_IN_FLIGHT 4u
 
-/* Bytes proposed and not yet executed on the leader; over it `overloaded`, at 70 % for creations.
- */
+/* Bytes proposed and not yet executed on the leader; over it `overloaded`, creations at 70 %. */
 #define QO_PENDING_BYTES_MAX (64u * 1024 * 1024)
 #define QO_PENDING_CREATE_PERCENT 70u
 /* Bytes handed over by libraft and not yet executed; over it a follower lowers leader_commit. */
@@ -108,8 +105,7 @@
 #define QO_CONNECTIONS_MAX 4096u
 #define QO_CONNECTION_WRITE_BYTES_MAX (8u * 1024 * 1024) /* Then the socket is not read. */
 
-/* -- The client library -------------------------------------------------------------------------
- */
+/* -- The client library ---------------------------------------------------------------------- */
 #define QO_ADDRESS_MAX 280u /* "host:port": a DNS name has at most 253 bytes. */
 #define QO_CLIENT_NODES_MAX                                                                        \
     16u /* Addresses, given and learned. Guessed: QO_MEMBERS_MAX and some. */
@@ -142,9 +138,7 @@
 #define QO_CLIENT_REDIRECTS_MAX 2u /* not_leader followed at once so often in a row. */
 #define QO_CLIENT_FEED_CREDIT_DEFAULT 1000u
 #define QO_CLIENT_FEED_CREDIT_MAX 100000u
-#define QO_CLIENT_FEED_SILENCE_MS                                                                  \
-    (3u * QO_FEED_HEARTBEAT_MS) /* Then the feed changes its node.                                 \
-                                 */
+#define QO_CLIENT_FEED_SILENCE_MS (3u * QO_FEED_HEARTBEAT_MS) /* Then it changes its node. */
 
 static_assert(QO_TIMERS_PER_ENTRY_MAX * 4 <= QO_ENTRY_COMMANDS_MAX, "timers: a quarter of a batch");
 static_assert(QO_ENTRY_BYTES_MAX >= QO_ENTRY_BYTES_TARGET + QO_MESSAGE_MAX, "one message fits");

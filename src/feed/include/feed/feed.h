@@ -29,8 +29,7 @@
 typedef bool (*feed_event_fn)(void *context, const struct event_record *event,
                               const struct definition *definition);
 
-/* -- The feed
- * ------------------------------------------------------------------------------------*/
+/* -- The feed -------------------------------------------------------------------------------- */
 
 struct feed_filter {
     uint64_t from_seq; /* The first event wanted; 0 as 1. */
@@ -59,8 +58,7 @@ struct feed_page {
 struct feed_page feed_read(struct store_view *view, const struct feed_filter *filter,
                            feed_event_fn each, void *context);
 
-/* -- One order ----------------------------------------------------------------------------------
- */
+/* -- One order ------------------------------------------------------------------------------- */
 
 struct feed_history {
     struct bytes id;

@@ -29,8 +29,7 @@
 
 struct machine;
 
-/* -- From source to machine ---------------------------------------------------------------------
- */
+/* -- From source to machine ------------------------------------------------------------------ */
 
 /* Where and why a definition was refused. */
 struct machine_error {
@@ -57,8 +56,7 @@ void machine_close(struct machine *machine); /* NULL is allowed. */
 /* The compiled form that it was opened from, the machine's. */
 struct bytes machine_compiled(const struct machine *machine);
 
-/* -- What a machine is --------------------------------------------------------------------------
- */
+/* -- What a machine is ----------------------------------------------------------------------- */
 
 struct bytes machine_name(const struct machine *machine);
 uint32_t machine_version(const struct machine *machine); /* 1 to 2^31. */

@@ -198,6 +198,7 @@ store_checkpoint(struct store *store, struct applied_point *applied_out)
     }
     directory_sync(checkpoints);
     prune(checkpoints); /* Only now: the newest is proven and has its name for good. */
+    atomic_fetch_add(&store->checkpoints, 1);
     log_line(LOG_INFO, "checkpoint", "applied_index=%" PRIu64 " seq=%" PRIu64 " took_ms=%" PRId64,
              applied_out->index, applied_out->seq, (clock_monotonic_us() - begun_us) / 1000);
 }

@@ -86,6 +86,7 @@ struct store {
     /* Shared. */
     struct sweep_backlog sweep_backlog;
     _Atomic uint32_t views_open;
+    _Atomic uint64_t checkpoints; /* Made since the store was opened. */
 
     /* The sweeping thread's. */
     struct sweeper sweeper;

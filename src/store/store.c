@@ -15,8 +15,7 @@
 #include "rocks.h"
 #include "runs.h"
 
-/* -- Opening ------------------------------------------------------------------------------------
- */
+/* -- Opening --------------------------------------------------------------------------------- */
 
 /* meta 'I': format shards:le32 cluster_id. Checked, or written into a store that holds nothing. */
 static void
@@ -178,8 +177,7 @@ store_counters(const struct store *store)
     return store->counters;
 }
 
-/* -- Writing ------------------------------------------------------------------------------------
- */
+/* -- Writing --------------------------------------------------------------------------------- */
 
 static void
 put(struct store *store, enum family family, const struct key *key, struct bytes value)
@@ -427,8 +425,7 @@ store_commit(struct store *store, const struct applied_point *applied)
     sweep_committed(store);
 }
 
-/* -- Reading the newest committed state ---------------------------------------------------------
- */
+/* -- Reading the newest committed state ------------------------------------------------------ */
 
 bool
 store_get_order(struct store *store, struct bytes id, uint32_t shard, struct buf *out)
@@ -519,8 +516,42 @@ store_get_orders(struct store *store, const struct store_order_key *keys, uint32
     }
 }
 
-/* -- Space --------------------------------------------------------------------------------------
- */
+/* How often RocksDB has written a family's level 0, which flushes do. Its C interface tells that in
+ * one text only, a table: the column Comp(cnt) of the row L0. 0 if the table looks otherwise. */
+static uint64_t
+count_flushes(const struct store *store, enum family family)
+{
+    uint64_t count = 0;
+    uint32_t column = 0;
+    char *rest = NULL;
+    char *table = rocksdb_property_value_cf(store->rocks.db, store->rocks.families[family],
+                                            "rocksdb.cfstats-no-file-histogram");
+    if (table == NULL) {
+        return 0;
+    }
+    char *row = strstr(table, "\n  L0 ");
+    char *header = strstr(table, "\nLevel ");
+    if (row != NULL && header != NULL) {
+        bool named = false;
+        char *end = strchr(header + 1, '\n');
+        *(end != NULL ? end : header) = '\0';
+        for (char *name = strtok_r(header + 1, " ", &rest); name != NULL && !named;
+             name = strtok_r(NULL, " ", &rest)) {
+            named = strcmp(name, "Comp(cnt)") == 0;
+            column += !named;
+        }
+        column++; /* A size is two words in the row. */
+        char *word = named ? strtok_r(row + 1, " ", &rest) : NULL;
+        for (; word != NULL && column > 0; column--) {
+            word = strtok_r(NULL, " ", &rest);
+        }
+        count = word != NULL ? strtoull(word, NULL, 10) : 0;
+    }
+    rocksdb_free(table);
+    return count;
+}
+
+/* -- Space ----------------------------------------------------------------------------------- */
 
 void
 store_sizes(struct store *store, void (*each)(void *context, const char *name, uint64_t bytes),
@@ -553,4 +584,6 @@ store_sizes(struct store *store, void (*each)(void *context, const char *name, u
     }
     each(context, "block_cache", rocksdb_cache_get_usage(store->options.cache));
     each(context, "sweep_backlog", sweep_backlog_count(store));
+    each(context, "flushes", count_flushes(store, FAMILY_ORDERS));
+    each(context, "checkpoints", atomic_load(&store->checkpoints));
 }

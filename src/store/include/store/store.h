@@ -60,8 +60,7 @@ uint32_t store_shards(const struct store *store);
 /* The applied point of the last commit. Thread: state, or before it starts. */
 const struct applied_point *store_applied(const struct store *store);
 
-/* -- Writing: the state thread
- * -------------------------------------------------------------------*/
+/* -- Writing: the state thread --------------------------------------------------------------- */
 
 /* One open batch at a time. What is put is not seen by any get before the commit. */
 void store_put_order(struct store *store, struct bytes id, uint32_t shard, struct bytes record);
@@ -171,7 +170,8 @@ void store_checkpoint(struct store *store, struct applied_point *applied_out);
  * looked at and do not count. Any one thread; the state thread may go on beside it. To be called
  * some times per second. Returns how many rows it removed. How: src/store/sweep.h. */
 uint64_t store_sweep(struct store *store, uint64_t rows_max);
-/* Name and bytes pairs for cluster.status: sst, memtables, cache, … `each` is called for each. */
+/* Names and bytes (or counts: flushes, checkpoints) for cluster.status: sst, memtables, cache, …
+ * `each` is called for each. */
 void store_sizes(struct store *store, void (*each)(void *context, const char *name, uint64_t bytes),
                  void *context);
 

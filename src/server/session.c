@@ -134,13 +134,22 @@ was_shut_down(uv_shutdown_t *shutdown, int status)
     }
 }
 
-/* Everything is answered: sends the refusal if there is one, then ends the stream. */
+static void start_reading(struct session *session);
+
+/* Everything is answered and sent: ends the stream. What still comes is read and thrown away, since
+ * closing over unread bytes would reset the connection and could take the answer with it. */
 static void
 shut_down(struct session *session)
 {
     QO_PRE(session->state == SESSION_ENDING);
     session->state = SESSION_DRAINING;
     session->ended_us = node_now_us(session->node);
+    if (!session->ended) {
+        start_reading(session);
+        if (session->state != SESSION_DRAINING) {
+            return;
+        }
+    }
     uv_shutdown_t *shutdown = mem_zalloc(sizeof *shutdown);
     shutdown->data = session;
     if (uv_shutdown(shutdown, (uv_stream_t *)&session->socket, was_shut_down) != 0) {
@@ -411,6 +420,17 @@ was_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *room)
     }
 }
 
+static void
+start_reading(struct session *session)
+{
+    if (!session->reading) {
+        session->reading = true;
+        if (uv_read_start((uv_stream_t *)&session->socket, give_room, was_read) != 0) {
+            close_now(session);
+        }
+    }
+}
+
 /* Goes on after a bound was reached: first with what is here already. */
 static void
 resume_reading(struct session *session)
@@ -421,10 +441,7 @@ resume_reading(struct session *session)
     session->half_us = session->idle_us = node_now_us(session->node);
     take_messages(session);
     if (session->state == SESSION_OPEN && may_read(session)) {
-        session->reading = true;
-        if (uv_read_start((uv_stream_t *)&session->socket, give_room, was_read) != 0) {
-            close_now(session);
-        }
+        start_reading(session);
     }
 }
 

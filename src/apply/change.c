@@ -33,7 +33,9 @@ order_forget_deadline(struct apply *apply, struct bytes id,
                       const struct prepared_operation *prepared, struct order_record *record)
 {
     QO_PRE(record->deadline != 0);
-    store_deadline_left(apply->store, record->deadline, record->entered_seq);
+    const struct machine *machine =
+        registry_get(apply->registry, REGISTRY_STATE, record->definition)->machine;
+    store_deadline_left(apply->store, record->deadline, decide_given_at(machine, record));
     record->deadline = 0;
     buf_clear(&apply->encoded);
     order_record_encode(record, &apply->encoded);
@@ -59,7 +61,7 @@ static void
 write_deadline(struct apply *apply, const struct change *change)
 {
     if (change->deadline_left != 0) {
-        store_deadline_left(apply->store, change->deadline_left, change->left_entered_seq);
+        store_deadline_left(apply->store, change->deadline_left, change->left_given_at);
     }
     if (change->deadline_put != 0) {
         store_put_deadline(apply->store, change->deadline_put, change->id, change->shard,

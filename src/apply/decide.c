@@ -89,6 +89,18 @@ deadline_after(int64_t at, int64_t after_us)
     return at > INT64_MAX - after_us ? INT64_MAX : at + after_us;
 }
 
+int64_t
+decide_given_at(const struct machine *machine, const struct order_record *record)
+{
+    int64_t after_us;
+    uint16_t event;
+    QO_PRE(record->deadline != 0);
+    bool has = machine_state_timeout(machine, record->state, &after_us, &event);
+    QO_ASSERT(has);
+    /* Too early where deadline_after() has cut it, which is harmless. */
+    return record->deadline - after_us;
+}
+
 /* The state's place in lists and its timer, as the record and the change have them. */
 static void
 change_entered(const struct apply *apply, struct order_record *record,
@@ -100,21 +112,23 @@ change_entered(const struct apply *apply, struct order_record *record,
     change->state = step->to;
     change->left_state = creates || step->stays ? RECORD_NONE : record->state;
     change->left_entered_seq = record->entered_seq;
+    change->deadline_left = change->deadline_put = change->left_given_at = 0;
+    if (record->deadline != 0 && (change->entered || step->restart)) {
+        change->deadline_left = record->deadline;
+        change->left_given_at = decide_given_at(machine, record);
+    }
     if (change->entered) {
         record->state = step->to;
         record->entered_seq = change->seq;
         record->entered_version = change->version;
         record->entered_at = apply->applied.time;
     }
-    change->deadline_left = change->deadline_put = 0;
     if (change->entered || step->restart) {
         int64_t after_us = 0;
         uint16_t event;
-        int64_t before = record->deadline;
         record->deadline = machine_state_timeout(machine, step->to, &after_us, &event)
                                ? deadline_after(apply->applied.time, after_us)
                                : 0;
-        change->deadline_left = before;
         change->deadline_put = record->deadline;
     }
     change->entered_version = record->entered_version;

@@ -67,6 +67,7 @@ struct change {
     uint16_t left_state; /* RECORD_NONE: a creation, or it stays. */
     uint64_t left_entered_seq;
     int64_t deadline_left, deadline_put; /* 0: none. */
+    int64_t left_given_at;               /* When the log gave it `deadline_left`. */
     uint64_t entered_version;
     struct unique_write *uniques; /* Claimed, or with `frees` given back. */
     uint32_t uniques_count;
@@ -149,6 +150,9 @@ bool decide_operation(struct apply *apply, const struct operation *operation, st
 void decide_change(struct apply *apply, struct order_record *record,
                    const struct machine_step *step, const struct cause *cause,
                    struct change *change);
+
+/* The log's time when the order got the deadline that it has. */
+int64_t decide_given_at(const struct machine *machine, const struct order_record *record);
 
 /* -- change.c ------------------------------------------------------------------------------ */
 

@@ -14,7 +14,6 @@ void
 deadlines_open(struct store *store)
 {
     store->deadlines.slots = mem_zalloc(sizeof *store->deadlines.slots * DEADLINE_SLOTS);
-    store->deadlines.opened_seq = store->applied.seq;
 }
 
 void
@@ -73,15 +72,18 @@ forget(struct deadlines *deadlines, struct deadline_counter *counter)
     deadlines->count--;
 }
 
+/* `after`: the log's time before the entry `index`. */
 static void
-count_put(struct deadlines *deadlines, int64_t deadline, uint64_t index, uint32_t orders)
+count_put(struct deadlines *deadlines, int64_t deadline, uint64_t index, int64_t after,
+          uint32_t orders)
 {
     struct deadline_counter *counter = find(deadlines, deadline);
     if (counter->deadline == deadline) {
         counter->put += orders;
         counter->index = 0; /* Several rows: they stay until they have passed. */
     } else if (deadlines->count < QO_DEADLINE_COUNTERS_MAX) {
-        *counter = (struct deadline_counter){deadline, index, orders, 0};
+        *counter = (struct deadline_counter){
+            .deadline = deadline, .index = index, .after = after, .put = orders};
         deadlines->count++;
     }
 }
@@ -109,13 +111,12 @@ store_put_deadline(struct store *store, int64_t deadline, struct bytes id, uint3
 }
 
 void
-store_deadline_left(struct store *store, int64_t deadline, uint64_t entered_seq)
+store_deadline_left(struct store *store, int64_t deadline, int64_t given_at)
 {
     QO_PRE(thread_is(THREAD_STATE));
     QO_PRE(deadline > 0);
-    if (entered_seq > store->deadlines.opened_seq) {
-        buf_append(&store->deadlines.left, &deadline, sizeof deadline);
-    }
+    struct deadline_left left = {.deadline = deadline, .given_at = given_at};
+    buf_append(&store->deadlines.left, &left, sizeof left);
 }
 
 static int
@@ -153,28 +154,42 @@ stage_rows(struct store *store, uint64_t index)
         staged_put(&store->staged, FAMILY_INDEX, &key, buf_bytes(&deadlines->run));
         store->counters.puts++;
         store->counters.bytes += key.size + deadlines->run.size;
-        count_put(deadlines, deadline, index, (uint32_t)(next - first));
+        count_put(deadlines, deadline, index, store->applied.time, (uint32_t)(next - first));
     }
     buf_clear(&deadlines->items);
     buf_clear(&deadlines->ids);
 }
 
+/* Forgets some of the counters whose deadline has passed: no order will be given it again. */
+static void
+forget_passed(struct deadlines *deadlines, int64_t time)
+{
+    for (uint32_t i = 0; i < DEADLINE_SLOTS_PER_COMMIT; i++) {
+        struct deadline_counter *counter = &deadlines->slots[deadlines->hand];
+        if (counter->deadline != 0 && counter->deadline < time) {
+            forget(deadlines, counter); /* Another may have moved to this slot. */
+        } else {
+            deadlines->hand = (deadlines->hand + 1) % DEADLINE_SLOTS;
+        }
+    }
+}
+
 void
-deadlines_commit(struct store *store, uint64_t index)
+deadlines_commit(struct store *store, const struct applied_point *applied)
 {
     struct deadlines *deadlines = &store->deadlines;
-    stage_rows(store, index);
-    for (size_t at = 0; at < deadlines->left.size; at += sizeof(int64_t)) {
-        int64_t deadline;
-        memcpy(&deadline, deadlines->left.data + at, sizeof deadline);
-        struct deadline_counter *counter = find(deadlines, deadline);
-        if (counter->deadline == 0) {
+    stage_rows(store, applied->index);
+    for (size_t at = 0; at < deadlines->left.size; at += sizeof(struct deadline_left)) {
+        struct deadline_left left;
+        memcpy(&left, deadlines->left.data + at, sizeof left);
+        struct deadline_counter *counter = find(deadlines, left.deadline);
+        if (counter->deadline == 0 || left.given_at <= counter->after) {
             continue;
         }
         counter->left++;
         if (counter->left == counter->put) {
             if (counter->index != 0) {
-                struct key key = key_deadline(deadline, counter->index);
+                struct key key = key_deadline(left.deadline, counter->index);
                 staged_delete(&store->staged, FAMILY_INDEX, &key);
                 store->counters.deletes++;
             }
@@ -182,6 +197,7 @@ deadlines_commit(struct store *store, uint64_t index)
         }
     }
     buf_clear(&deadlines->left);
+    forget_passed(deadlines, applied->time);
 }
 
 /* -- Reading ------------------------------------------------------------------------------------*/

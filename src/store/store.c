@@ -407,7 +407,7 @@ store_commit(struct store *store, const struct applied_point *applied)
            store->event_run_seq + store->event_run_count - 1 == applied->seq);
     close_event_run(store);
     put_listed(store);
-    deadlines_commit(store, applied->index);
+    deadlines_commit(store, applied);
     put_applied(store, applied);
     if (store->definitions_put) {
         /* Before the write: a view that shows an order finds its definition. The log has accepted

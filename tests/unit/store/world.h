@@ -177,7 +177,7 @@ world_put_rows(struct world *world, struct world_order *order)
         }
     }
     if (before != NULL && before->deadline != 0 && before->deadline != now->deadline) {
-        store_deadline_left(store, before->deadline, before->entered_seq);
+        store_deadline_left(store, before->deadline, before->entered_at);
     }
     if (now->deadline != 0 && now->entered_seq == now->seq) {
         store_put_deadline(store, now->deadline, id, order->shard, now->entered_version);

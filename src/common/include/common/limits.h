@@ -100,7 +100,7 @@
 #define QO_SWEEP_EVERY_MS 1000u
 #define QO_HEARTBEAT_MS_DEFAULT 50u /* Measured in research: stable under full load. */
 #define QO_ELECTION_MS_DEFAULT 500u
-#define QO_DEADLINE_COUNTERS_MAX (1u << 16) /* Deadlines whose rows are counted: 3 MiB. */
+#define QO_DEADLINE_COUNTERS_MAX (1u << 16) /* Deadlines whose rows are counted: 4 MiB. */
 #define QO_DEADLINE_LOOK_MAX 20000u         /* Orders that one scan for what is due looks at. */
 #define QO_CONNECTIONS_MAX 4096u
 #define QO_CONNECTION_WRITE_BYTES_MAX (8u * 1024 * 1024) /* Then the socket is not read. */

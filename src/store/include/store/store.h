@@ -73,8 +73,8 @@ void store_list_left(struct store *store, uint16_t machine, uint16_t state, uint
 void store_put_deadline(struct store *store, int64_t deadline, struct bytes id, uint32_t shard,
                         uint64_t entered_version);
 /* The order no longer has the deadline that its record named; its item in the deadline's row is
- * stale by that. `entered_seq`: the record's, from before. */
-void store_deadline_left(struct store *store, int64_t deadline, uint64_t entered_seq);
+ * stale by that. `given_at`: the log's time of the entry that put it, or some time before. */
+void store_deadline_left(struct store *store, int64_t deadline, int64_t given_at);
 void store_put_unique(struct store *store, uint16_t machine, uint16_t attribute, struct bytes value,
                       struct bytes id);
 void store_delete_unique(struct store *store, uint16_t machine, uint16_t attribute,

@@ -44,7 +44,7 @@ overlay_grow(struct overlay *overlay)
     if (old.slots == NULL) {
         overlay->generation++; /* Zeroed slots must not look used. */
     }
-    for (uint32_t i = 0; i < old.capacity; i++) {
+    for (uint32_t i = 0; old.slots != NULL && i < old.capacity; i++) {
         if (old.slots[i].generation == old.generation) {
             *overlay_slot(overlay, old.slots[i].hash, old.slots[i].key) = old.slots[i];
         }

@@ -370,15 +370,11 @@ submit_when_room(struct qo_client *client, struct call *call)
 {
     enum qo_code code = submit(client, call);
     while (code == QO_CODE_LOCAL_OVERLOADED) {
-        int64_t left_us = call->deadline_us - clock_monotonic_us();
-        if (left_us <= 0) {
+        if (call->deadline_us <= clock_monotonic_us()) {
             return code;
         }
-        struct timespec until;
-        (void)clock_gettime(CLOCK_MONOTONIC, &until);
-        int64_t nsec = until.tv_nsec + left_us % 1000000 * 1000;
-        until.tv_sec += (time_t)(left_us / 1000000 + nsec / 1000000000);
-        until.tv_nsec = (long)(nsec % 1000000000);
+        struct timespec until = {.tv_sec = (time_t)(call->deadline_us / 1000000),
+                                 .tv_nsec = (long)(call->deadline_us % 1000000 * 1000)};
         client->room_waiters++;
         (void)pthread_cond_timedwait(&client->changed, &client->lock, &until);
         client->room_waiters--;

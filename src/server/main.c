@@ -90,7 +90,7 @@ set(struct config *config, const char *flag, const char *value)
     size_t size = strlen(flag);
     QO_ASSERT(size < sizeof name);
     for (size_t i = 0; i <= size; i++) {
-        name[i] = flag[i] == '-' ? '_' : flag[i];
+        name[i] = (char)(flag[i] == '-' ? '_' : flag[i]);
     }
     if (!config_set(config, name, value, why)) {
         usage_error(why, NULL);

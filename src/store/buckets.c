@@ -8,23 +8,23 @@
 #include "common/bytes.h"
 #include "common/limits.h"
 
-static const uint64_t SECRET = UINT64_C(0xbe4ba423396cfeb8);
-static const uint64_t PRIME_1 = UINT64_C(0x9e3779b1);
-static const uint64_t PRIME_2 = UINT64_C(0xc2b2ae3d27d4eb4f);
-static const uint64_t PRIME_3 = UINT64_C(0x165667b19e3779f9);
+static const uint64_t secret = UINT64_C(0xbe4ba423396cfeb8);
+static const uint64_t prime_1 = UINT64_C(0x9e3779b1);
+static const uint64_t prime_2 = UINT64_C(0xc2b2ae3d27d4eb4f);
+static const uint64_t prime_3 = UINT64_C(0x165667b19e3779f9);
 /* Their inverses modulo 2^64. */
-static const uint64_t INVERSE_1 = UINT64_C(0xcfa4a56b0e8b2f51);
-static const uint64_t INVERSE_2 = UINT64_C(0x0ba79078168d4baf);
-static const uint64_t INVERSE_3 = UINT64_C(0xe9e9f4c41d6df849);
+static const uint64_t inverse_1 = UINT64_C(0xcfa4a56b0e8b2f51);
+static const uint64_t inverse_2 = UINT64_C(0x0ba79078168d4baf);
+static const uint64_t inverse_3 = UINT64_C(0xe9e9f4c41d6df849);
 enum { PREFIX_BYTES = 8 };
 
 uint64_t
 bucket_hash(uint64_t prefix)
 {
-    uint64_t mixed = prefix ^ SECRET;
-    mixed = PREFIX_BYTES + (mixed ^ (mixed >> 51)) * PRIME_1;
-    mixed = (mixed ^ (mixed >> 47)) * PRIME_2;
-    mixed = (mixed ^ (mixed >> 37)) * PRIME_3;
+    uint64_t mixed = prefix ^ secret;
+    mixed = PREFIX_BYTES + (mixed ^ (mixed >> 51)) * prime_1;
+    mixed = (mixed ^ (mixed >> 47)) * prime_2;
+    mixed = (mixed ^ (mixed >> 37)) * prime_3;
     return mixed ^ (mixed >> 32);
 }
 
@@ -38,10 +38,10 @@ unshift(uint64_t value, unsigned n)
 uint64_t
 bucket_prefix(uint64_t hash)
 {
-    uint64_t mixed = unshift(hash, 32) * INVERSE_3;
-    mixed = unshift(mixed, 37) * INVERSE_2;
-    mixed = (unshift(mixed, 47) - PREFIX_BYTES) * INVERSE_1;
-    return unshift(mixed, 51) ^ SECRET;
+    uint64_t mixed = unshift(hash, 32) * inverse_3;
+    mixed = unshift(mixed, 37) * inverse_2;
+    mixed = (unshift(mixed, 47) - PREFIX_BYTES) * inverse_1;
+    return unshift(mixed, 51) ^ secret;
 }
 
 /* What the first eight bytes of a key are multiplied by: its top byte is below `shards`. */

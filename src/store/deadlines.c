@@ -218,53 +218,72 @@ is_due(const struct store *store, const rocksdb_readoptions_t *options, int64_t 
     return record.deadline == deadline && record.entered_version == item->entered_version;
 }
 
-static int64_t
-row_deadline(rocksdb_iterator_t *iterator)
+static struct deadline_place
+row_place(rocksdb_iterator_t *iterator)
 {
-    int64_t deadline;
-    if (!key_deadline_decode(rocks_iterator_key(iterator), &deadline)) {
+    struct deadline_place place;
+    if (!key_deadline_decode(rocks_iterator_key(iterator), &place.deadline, &place.index)) {
         qo_fatal(FATAL_CORRUPT, "store: a deadline's key does not decode");
     }
-    return deadline;
+    return place;
+}
+
+bool
+deadline_place_before(struct deadline_place a, struct deadline_place b)
+{
+    return a.deadline != b.deadline ? a.deadline < b.deadline : a.index < b.index;
+}
+
+/* The first place behind all deadlines up to `to`. */
+static struct deadline_place
+place_behind(int64_t to)
+{
+    return to == INT64_MAX ? (struct deadline_place){INT64_MAX, UINT64_MAX}
+                           : (struct deadline_place){to + 1, 0};
 }
 
 uint32_t
-store_scan_deadlines(struct store *store, int64_t from, int64_t to, struct arena *arena,
-                     struct store_deadline *rows_out, uint32_t max, int64_t *next_out)
+store_scan_deadlines(struct store *store, struct deadline_place from, int64_t to,
+                     struct arena *arena, struct store_deadline *rows_out, uint32_t max,
+                     struct deadline_place *next_out)
 {
     uint32_t count = 0, looked = 0;
-    int64_t next = from;
-    if (to >= from && to >= 0) {
-        struct key first = key_deadline_from(from);
-        struct key bound = to == INT64_MAX ? key_deadline_end() : key_deadline_from(to + 1);
-        struct buf scratch = {0};
-        rocksdb_readoptions_t *options = rocks_iterate_below(NULL, &bound);
-        rocksdb_iterator_t *iterator = rocksdb_create_iterator_cf(
-            store->rocks.db, options, store->rocks.families[FAMILY_INDEX]);
-        rocksdb_iter_seek(iterator, (const char *)first.bytes, first.size);
-        while (count < max && rocks_iterator_valid(iterator)) {
-            struct due_item item;
-            int64_t deadline = row_deadline(iterator);
-            struct cursor run = run_open(rocks_iterator_value(iterator));
-            if (looked >= QO_DEADLINE_LOOK_MAX) {
-                next = deadline; /* All before it is given, or stale. */
-                break;
-            }
-            while (count < max && run_next_due(&run, &item)) {
-                looked++;
-                if (is_due(store, store->read_newest, deadline, &item, &scratch)) {
-                    rows_out[count++] = (struct store_deadline){
-                        deadline, arena_copy(arena, item.id), item.shard, item.entered_version};
-                    next = deadline; /* Others may share it. */
-                }
-            }
-            rocksdb_iter_next(iterator);
-        }
-        rocksdb_iter_destroy(iterator);
-        rocksdb_readoptions_destroy(options);
-        buf_free(&scratch);
+    *next_out = from;
+    if (to < from.deadline || to < 0) {
+        return 0;
     }
-    *next_out = next;
+    struct key first = from.deadline > 0 ? key_deadline(from.deadline, from.index)
+                                         : key_deadline_from(0);
+    struct key bound = to == INT64_MAX ? key_deadline_end() : key_deadline_from(to + 1);
+    struct buf scratch = {0};
+    rocksdb_readoptions_t *options = rocks_iterate_below(NULL, &bound);
+    rocksdb_iterator_t *iterator =
+        rocksdb_create_iterator_cf(store->rocks.db, options, store->rocks.families[FAMILY_INDEX]);
+    bool ended = false;
+    rocksdb_iter_seek(iterator, (const char *)first.bytes, first.size);
+    while (count < max && !(ended = !rocks_iterator_valid(iterator))) {
+        struct due_item item;
+        struct deadline_place place = row_place(iterator);
+        struct cursor run = run_open(rocks_iterator_value(iterator));
+        *next_out = place; /* Looked at again, should `max` end inside it. */
+        if (looked >= QO_DEADLINE_LOOK_MAX) {
+            break;
+        }
+        while (count < max && run_next_due(&run, &item)) {
+            looked++;
+            if (is_due(store, store->read_newest, place.deadline, &item, &scratch)) {
+                rows_out[count++] = (struct store_deadline){
+                    place.deadline, arena_copy(arena, item.id), item.shard, item.entered_version};
+            }
+        }
+        rocksdb_iter_next(iterator);
+    }
+    if (ended) {
+        *next_out = place_behind(to);
+    }
+    rocksdb_iter_destroy(iterator);
+    rocksdb_readoptions_destroy(options);
+    buf_free(&scratch);
     return count;
 }
 
@@ -285,7 +304,7 @@ deadlines_sweep(struct store_view *view, rocksdb_writebatch_t *batch, int64_t *f
         struct bytes key = rocks_iterator_key(iterator);
         struct cursor run = run_open(rocks_iterator_value(iterator));
         struct due_item item;
-        int64_t deadline = row_deadline(iterator);
+        int64_t deadline = row_place(iterator).deadline;
         uint64_t stale = 0;
         bool due = false;
         if (*looks_left == 0) {

@@ -249,7 +249,7 @@ rocks_get_applied(const struct rocks *rocks, const rocksdb_readoptions_t *option
     applied->epoch = cursor_le32(&cursor);
     struct bytes digest = cursor_bytes(&cursor, sizeof applied->digest);
     struct bytes digests = cursor_bytes(&cursor, shards * sizeof applied->shards[0]);
-    if (!cursor_done(&cursor)) {
+    if (!cursor_done(&cursor) || digest.data == NULL || digests.data == NULL) {
         qo_fatal(FATAL_CORRUPT, "store: the applied point does not decode");
     }
     memcpy(applied->digest.bytes, digest.data, digest.size);

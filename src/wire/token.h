@@ -58,7 +58,7 @@ token_extent(const uint8_t *at)
     }
     if (first < 0xc0) {
         uint8_t count = first & (first < 0xa0 ? 15 : 31);
-        return first < 0x90   ? (struct token_extent){1, 0, 2u * count}
+        return first < 0x90   ? (struct token_extent){1, 0, (uint64_t)2 * count}
                : first < 0xa0 ? (struct token_extent){1, 0, count}
                               : (struct token_extent){1, count, 0};
     }

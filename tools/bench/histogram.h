@@ -32,7 +32,7 @@ struct histogram { /* Zeroed: empty. */
 static inline uint32_t
 histogram_index(uint64_t value)
 {
-    if (value < 2 * HISTOGRAM_SUB) {
+    if (value < 2ull * HISTOGRAM_SUB) {
         return (uint32_t)value;
     }
     uint32_t shift = 63u - (uint32_t)__builtin_clzll(value) - HISTOGRAM_SUB_BITS;

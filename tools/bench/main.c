@@ -264,7 +264,7 @@ take_options(struct settings *settings, int argc, char **argv, bool *helped_out)
         fprintf(stderr,
                 "--orders must be at least %llu, twice as many as requests are under way: no two "
                 "of them are for one order.\n",
-                (unsigned long long)(2 * slots));
+                2 * (unsigned long long)slots);
         return EXIT_USAGE;
     }
     return endpoints_given || endpoints_parse(NULL, &settings->endpoints) ? EXIT_OK : EXIT_USAGE;

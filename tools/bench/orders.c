@@ -277,26 +277,34 @@ connect_leader(struct preparing *preparing)
     return false;
 }
 
+/* Sends the machine once. False: no answer, and it may be sent again. */
+static bool
+put_machine_once(struct preparing *preparing, struct wire_answer *answer_out)
+{
+    struct wire_request request = {
+        .method = WIRE_MACHINE_PUT, .msgid = 1, .source = preparing->plan->source};
+    if (!connect_leader(preparing)) {
+        return false;
+    }
+    wire_encode_request(&preparing->link.out, &request);
+    return link_send(&preparing->link) && link_receive(&preparing->link, ANSWER_MS, answer_out);
+}
+
 static bool
 put_machine(struct preparing *preparing)
 {
     for (uint32_t tries = 0; tries < TRIES_MAX; tries++) {
-        struct wire_request request = {
-            .method = WIRE_MACHINE_PUT, .msgid = 1, .source = preparing->plan->source};
         struct wire_answer answer;
         struct wire_failure failure = {.error = QO_OK};
-        if (connect_leader(preparing)) {
-            wire_encode_request(&preparing->link.out, &request);
-            if (link_send(&preparing->link) && link_receive(&preparing->link, ANSWER_MS, &answer)) {
-                struct wire_reader reader = wire_reader_of(answer.body);
-                if (answer.kind == WIRE_ANSWER_RESULT) {
-                    return true;
-                }
-                if (!wire_read_failure(&reader, &preparing->arena, &failure) ||
-                    !passes_by(failure.error)) {
-                    complain(preparing, "the cluster does not take the machine", failure.message);
-                    return false;
-                }
+        if (put_machine_once(preparing, &answer)) {
+            struct wire_reader reader = wire_reader_of(answer.body);
+            if (answer.kind == WIRE_ANSWER_RESULT) {
+                return true;
+            }
+            if (!wire_read_failure(&reader, &preparing->arena, &failure) ||
+                !passes_by(failure.error)) {
+                complain(preparing, "the cluster does not take the machine", failure.message);
+                return false;
             }
         }
         pause_ms(PAUSE_MS);

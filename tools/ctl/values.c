@@ -10,7 +10,7 @@ bool
 ctl_pair(const char *what, const char *text, size_t *name_size_out, json_t **value_out)
 {
     const char *equals = strchr(text, '=');
-    char before = equals != NULL && equals > text ? equals[-1] : '\0';
+    char before = (char)(equals != NULL && equals > text ? equals[-1] : '\0');
     bool typed = before == ':' || before == '@';
     size_t name_size = equals != NULL ? (size_t)(equals - text) - (typed ? 1 : 0) : 0;
     if (name_size == 0 || name_size > QO_NAME_MAX) {

@@ -314,6 +314,8 @@ connect_and_replay(struct settings *settings, const struct rows *rows, const cha
         status = replay(settings, rows, what);
     }
     qo_client_close(settings->work.client);
+    settings->work.client = NULL;
+    settings->work.machine = NULL;
     buf_free(&source);
     return status;
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/assert.h"
 #include "common/bytes.h"
 #include "tools/options.h"
 
@@ -193,8 +194,9 @@ static void
 make_times(struct row *row, enum row_time last, uint64_t *state)
 {
     static const uint64_t gaps_max[] = {0, 4000, 12000, 40000};
+    QO_PRE(last <= TIME_DELIVERED);
     /* The real data's days: two years from 2016-10-04. */
-    int64_t at = INT64_C(1475539200000000) + (int64_t)draw(state, 716 * 1440) * MINUTE_US;
+    int64_t at = INT64_C(1475539200000000) + (int64_t)draw(state, UINT64_C(716) * 1440) * MINUTE_US;
     row->times_us[TIME_PURCHASED] = at;
     row->times_us[TIME_ESTIMATED] = at + (int64_t)(14 + draw(state, 20)) * 1440 * MINUTE_US;
     for (int time = TIME_APPROVED; time <= (int)last; time++) {

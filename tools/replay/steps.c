@@ -40,7 +40,7 @@ add_row(struct steps *steps, const struct row *row, uint32_t number)
 {
     enum row_status reached = STATUS_CREATED;
     int64_t last_us = INT64_MIN;
-    for (uint8_t rank = 0; rank < IMPLIED_COUNT; rank++) {
+    for (uint32_t rank = 0; rank < IMPLIED_COUNT; rank++) {
         int64_t at_us = row->times_us[implied[rank].time];
         if (at_us != ROW_NEVER) {
             steps->items[steps->count++] = (struct step){.row = number,
@@ -48,7 +48,7 @@ add_row(struct steps *steps, const struct row *row, uint32_t number)
                                                          .at_us = at_us,
                                                          .event = implied[rank].event,
                                                          .time = row_time_name(implied[rank].time),
-                                                         .rank = rank};
+                                                         .rank = (uint8_t)rank};
             reached = implied[rank].leads_to;
             last_us = at_us > last_us ? at_us : last_us;
         }

@@ -134,8 +134,8 @@ list_of(struct arena *arena, const char *words)
             type = VALUE_NIL;
             value[0] = 0xc0;
         } else if (*text >= '0' && *text <= '9') {
-            int number = atoi(text);
-            assert_true(number < 128);
+            long number = strtol(text, NULL, 10);
+            assert_true(number >= 0 && number < 128);
             type = VALUE_INTEGER;
             value[0] = (uint8_t)number;
         } else {

@@ -35,9 +35,9 @@ struct notation_frame {
 static inline void
 notation_raw(struct buf *out, const char **at)
 {
-    unsigned byte;
-    for (; sscanf(*at, "%2x", &byte) == 1 && strspn(*at, "0123456789abcdef") >= 2; *at += 2) {
-        buf_put_u8(out, (uint8_t)byte);
+    for (; strspn(*at, "0123456789abcdef") >= 2; *at += 2) {
+        char digits[3] = {(*at)[0], (*at)[1]};
+        buf_put_u8(out, (uint8_t)strtoul(digits, NULL, 16));
     }
 }
 

@@ -9,6 +9,10 @@
 
 #include <assert.h>
 
+/* Shifts, so that a limit keeps the type of its number wherever it is used. */
+#define QO_KIB(count) ((count) << 10)
+#define QO_MIB(count) ((count) << 20)
+
 /* -- The protocol's limits ------------------------------------------------------------------- */
 #define QO_ID_MAX 128u
 #define QO_REQUEST_ID_MAX 64u
@@ -16,8 +20,8 @@
 #define QO_ACTOR_MAX 256u
 #define QO_REASON_MAX 256u
 #define QO_TRACE_MAX 256u
-#define QO_ATTRIBUTES_MAX (16u * 1024) /* Bytes, encoded as one MessagePack map. */
-#define QO_MESSAGE_MAX (1024u * 1024)
+#define QO_ATTRIBUTES_MAX QO_KIB(16u) /* Bytes, encoded as one MessagePack map. */
+#define QO_MESSAGE_MAX QO_KIB(1024u)
 #define QO_OPERATIONS_MAX 1024u
 #define QO_NESTING_MAX 16u
 #define QO_IDS_MAX 256u
@@ -30,7 +34,7 @@
 #define QO_TIMEOUT_MS_DEFAULT 5000u
 #define QO_TIMEOUT_MS_MAX 60000u
 #define QO_OUTSTANDING_MAX 1024u
-#define QO_DEFINITION_SOURCE_MAX (256u * 1024)
+#define QO_DEFINITION_SOURCE_MAX QO_KIB(256u)
 #define QO_STATES_MAX 256u
 #define QO_EVENTS_MAX 512u
 #define QO_DECLARED_ATTRIBUTES_MAX 128u
@@ -42,6 +46,7 @@
 #define QO_HALF_MESSAGE_IDLE_MS 30000u
 #define QO_HALF_MESSAGE_TOTAL_MS 60000u
 #define QO_CLOSE_DRAIN_MS 1000u
+#define QO_HALT_MS 200u /* Guessed. Turns of the loop that take longer: we stood still. */
 
 /* -- Our own --------------------------------------------------------------------------------- */
 #define QO_CACHE_LINE 64u
@@ -51,16 +56,16 @@
 #define QO_MEMBERS_MAX 9u  /* Guessed: five voters and as many others as anybody wants. */
 
 /* One log entry. Measured in research: beyond 256 commands an entry gains little. */
-#define QO_ENTRY_BYTES_MAX (2u * 1024 * 1024)
-#define QO_ENTRY_BYTES_TARGET (256u * 1024) /* A batch is closed once it is so large. */
+#define QO_ENTRY_BYTES_MAX QO_MIB(2u)
+#define QO_ENTRY_BYTES_TARGET QO_KIB(256u) /* A batch is closed once it is so large. */
 #define QO_ENTRY_COMMANDS_MAX 1024u
 #define QO_ENTRIES_IN_FLIGHT 4u
 
 /* Bytes proposed and not yet executed on the leader; over it `overloaded`, creations at 70 %. */
-#define QO_PENDING_BYTES_MAX (64u * 1024 * 1024)
+#define QO_PENDING_BYTES_MAX QO_MIB(64u)
 #define QO_PENDING_CREATE_PERCENT 70u
 /* Bytes handed over by libraft and not yet executed; over it a follower lowers leader_commit. */
-#define QO_APPLY_QUEUE_BYTES_MAX (64u * 1024 * 1024)
+#define QO_APPLY_QUEUE_BYTES_MAX QO_MIB(64u)
 #define QO_APPLY_QUEUE_ENTRIES_MAX (1u << 14)
 
 #define QO_FINGERPRINTS_MAX 32u      /* Request ids that an order's record remembers by itself. */
@@ -69,7 +74,7 @@
 #define QO_TIMERS_PER_ENTRY_MAX 256u /* A quarter of a batch. */
 /* A compiled definition. Derived: no part of it is longer than its source, but for 5 bytes for each
  * way out of a state, of which there are at most states times events. */
-#define QO_COMPILED_MAX (1024u * 1024)
+#define QO_COMPILED_MAX QO_KIB(1024u)
 #define QO_DEFINITION_NESTING_MAX 8u /* Maps and lists inside each other; the language needs 4. */
 #define QO_LIST_LOOK_MAX 20000u      /* Rows, stale ones included, that one order.list looks at. */
 /* A message between nodes: a client's message whole, and a few words around it. */
@@ -82,19 +87,19 @@
 #define QO_UNKNOWN_GRACE_MS 1000u /* How long a batch whose fate is open may still be executed. */
 #define QO_TICK_MS 20u            /* Grain of time-outs, timers and heartbeats of the feed. */
 #define QO_RETRY_AFTER_MS 100u    /* What `overloaded` and `unavailable` advise. */
-#define QO_FEED_CHUNK_BYTES (256u * 1024) /* Events in one feed.events. */
-#define QO_FORWARDS_MAX (1u << 14)        /* Requests forwarded and not yet answered, per link. */
-#define QO_FORWARD_BYTES_MAX (16u * 1024 * 1024) /* Forwarded and not yet sent. */
-#define QO_FORWARD_RETRY_MS 100u                 /* Between two tries to connect to the leader. */
-#define QO_TIMER_SCAN_MS 50u /* Between two looks for deadlines that have come. */
-#define QO_CURSOR_MAX 20u    /* Bytes of a cursor's text. */
+#define QO_FEED_CHUNK_BYTES QO_KIB(256u) /* Events in one feed.events. */
+#define QO_FORWARDS_MAX (1u << 14)       /* Requests forwarded and not yet answered, per link. */
+#define QO_FORWARD_BYTES_MAX QO_MIB(16u) /* Forwarded and not yet sent. */
+#define QO_FORWARD_RETRY_MS 100u         /* Between two tries to connect to the leader. */
+#define QO_TIMER_SCAN_MS 50u             /* Between two looks for deadlines that have come. */
+#define QO_CURSOR_MAX 20u                /* Bytes of a cursor's text. */
 /* The sweeping of lists: src/store/sweep.h. Guessed: counters for 2^29 rows in 1 MiB; 4,096 blocks
  * are a minute's; a walk over all lists pays once it finds so many rows. */
 #define QO_SWEEP_COUNTERS_MAX (1u << 15)
 #define QO_SWEEP_BACKLOG_MAX 4096u
 #define QO_SWEEP_UNKNOWN_MAX (1u << 16)
 #define QO_PATH_MAX 4096u
-#define QO_DISK_RESERVE_MAX (1024ull * 1024 * 1024) /* Default: this or 5 % of the disk. */
+#define QO_DISK_RESERVE_MAX QO_MIB(1024ull) /* Default: this or 5 % of the disk. */
 #define QO_DISK_LOOK_MS 500u
 #define QO_SWEEP_ROWS_MAX 5000u /* List rows that one sweep looks at: under 1 % of a core. */
 #define QO_SWEEP_EVERY_MS 1000u
@@ -103,22 +108,21 @@
 #define QO_DEADLINE_COUNTERS_MAX (1u << 16) /* Deadlines whose rows are counted: 4 MiB. */
 #define QO_DEADLINE_LOOK_MAX 20000u         /* Orders that one scan for what is due looks at. */
 #define QO_CONNECTIONS_MAX 4096u
-#define QO_CONNECTION_WRITE_BYTES_MAX (8u * 1024 * 1024) /* Then the socket is not read. */
+#define QO_CONNECTION_WRITE_BYTES_MAX QO_MIB(8u) /* Then the socket is not read. */
 
 /* -- The client library ---------------------------------------------------------------------- */
-#define QO_ADDRESS_MAX 280u /* "host:port": a DNS name has at most 253 bytes. */
-#define QO_CLIENT_NODES_MAX                                                                        \
-    16u /* Addresses, given and learned. Guessed: QO_MEMBERS_MAX and some. */
+#define QO_ADDRESS_MAX 280u     /* "host:port": a DNS name has at most 253 bytes. */
+#define QO_CLIENT_NODES_MAX 16u /* Given and learned. Guessed: QO_MEMBERS_MAX and some. */
 #define QO_CLIENT_CALLS_DEFAULT 4096u
 #define QO_CLIENT_CALLS_MAX 65536u
-#define QO_CLIENT_BYTES_DEFAULT (64u * 1024 * 1024) /* Encoded requests of all calls under way. */
+#define QO_CLIENT_BYTES_DEFAULT QO_MIB(64u) /* Encoded requests of all calls under way. */
 #define QO_CLIENT_FEEDS_MAX QO_SUBSCRIPTIONS_MAX
 /* Calls on one connection. Derived: each feed may also have a subscribe and an unsubscribe there,
  * and the greeting one hello. */
 #define QO_CLIENT_CONNECTION_CALLS_MAX (QO_OUTSTANDING_MAX - 2u * QO_CLIENT_FEEDS_MAX - 2u)
-#define QO_CLIENT_OUT_BYTES_MAX (4u * 1024 * 1024) /* Not yet taken by one socket. Guessed. */
-#define QO_CLIENT_READ_BYTES (64u * 1024)          /* Asked of a socket at a time. */
-#define QO_CLIENT_READS_MAX 16u                    /* Of one socket before the next one's turn. */
+#define QO_CLIENT_OUT_BYTES_MAX QO_MIB(4u) /* Not yet taken by one socket. Guessed. */
+#define QO_CLIENT_READ_BYTES QO_KIB(64u)   /* Asked of a socket at a time. */
+#define QO_CLIENT_READS_MAX 16u            /* Of one socket before the next one's turn. */
 #define QO_CLIENT_DEADLINE_MS_DEFAULT 30000u
 #define QO_CLIENT_DEADLINE_MS_MAX (24u * 3600 * 1000)
 #define QO_CLIENT_CONNECT_MS_DEFAULT 2000u
@@ -153,14 +157,14 @@ static_assert(QO_ENTRY_COMMANDS_MAX >= QO_OPERATIONS_MAX, "one order.batch fits 
 #define QO_CLUSTER_ID_MAX 63u /* Text. */
 #define QO_PROPOSALS_MAX 64u  /* Under way in one node; the batcher keeps QO_ENTRIES_IN_FLIGHT. */
 #define QO_READ_POINTS_MAX (1u << 16) /* Waiting for a barrier: 16 of each connection. */
-#define QO_MANIFEST_BYTES_MAX (1024ull * 1024)
-#define QO_LOG_BYTES_MAX_DEFAULT (256ull * 1024 * 1024)
+#define QO_MANIFEST_BYTES_MAX QO_MIB(1ull)
+#define QO_LOG_BYTES_MAX_DEFAULT QO_MIB(256ull)
 /* Entries between two snapshots, and kept behind one: libraft's file format ends at 262,144. */
 #define QO_LOG_ENTRIES_MAX 100000u
 /* One AppendEntries (guessed: some 5 ms of disk), and all on the way to one peer. */
-#define QO_APPEND_BYTES_MAX (4ull * 1024 * 1024)
+#define QO_APPEND_BYTES_MAX QO_MIB(4ull)
 #define QO_APPEND_ENTRIES_MAX 4096u
-#define QO_PEER_WINDOW_BYTES_MAX (16ull * 1024 * 1024)
+#define QO_PEER_WINDOW_BYTES_MAX QO_MIB(16ull)
 #define QO_PEER_MESSAGES_MAX 1024u /* Of any kind handed to a link and not yet sent. */
 /* A disk that has not answered for so long does not answer (guessed: an fsync behind a full
  * device queue takes seconds). Counted in ticks, so that a paused process is not blamed. */

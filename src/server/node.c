@@ -38,6 +38,12 @@ node_now_us(struct node *of)
     return (int64_t)uv_now(&of->loop) * 1000;
 }
 
+bool
+node_was_halted(const struct node *of)
+{
+    return (int64_t)(uv_hrtime() / 1000) - of->polled_us > (int64_t)QO_HALT_MS * 1000;
+}
+
 static const struct consensus_status *
 status_of_turn(struct node *of)
 {
@@ -144,6 +150,9 @@ executed(void *context, const struct state_item *item)
 static void
 end_turn(void)
 {
+    if (node_was_halted(&node)) {
+        sessions_drop_reset(&node); /* Before anything that they asked is proposed. */
+    }
     if (node.moved) {
         node.moved = false;
         reads_progress(&node);
@@ -162,6 +171,8 @@ prepare(uv_prepare_t *handle)
 {
     (void)handle;
     end_turn();
+    node.polled_us = node.polled_last_us;
+    node.polled_last_us = (int64_t)(uv_hrtime() / 1000);
 }
 
 static void
@@ -327,6 +338,7 @@ node_run(const struct node_options *options)
     int failed = uv_loop_init(&node.loop);
     QO_ASSERT(failed == 0);
     node.started_us = node_now_us(&node);
+    node.polled_us = node.polled_last_us = node.started_us;
     open_log();
     open_state();
     node.requests = requests_open();

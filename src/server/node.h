@@ -55,6 +55,9 @@ struct node {
     uint32_t epoch;
     struct digest digest;
 
+    /* When the loop began to wait, before the last time and the last time. What it finds came after
+     * the former: a wait that a halt interrupts ends without having looked. */
+    int64_t polled_us, polled_last_us;
     struct consensus_status status; /* Of this turn, once asked for. */
     bool status_fresh;
     bool moved; /* The watermark moved in this turn. */
@@ -73,10 +76,13 @@ struct node {
 _Noreturn void node_run(const struct node_options *options);
 
 /* The loop's clock: microseconds, of the start of this turn. */
-int64_t node_now_us(struct node *node);
+int64_t node_now_us(struct node *of);
+/* This process stood still in this turn or the one before (SIGSTOP, a machine that hangs): what it
+ * finds may be as old as node->polled_us, and from connections that have ended since. */
+bool node_was_halted(const struct node *of);
 /* The member that leads as far as this node knows, 0 if it knows none; and its client address, or
  * BYTES_NONE, valid for this turn of the loop. */
-uint32_t node_leader_id(struct node *node);
-struct bytes node_leader_address(struct node *node);
+uint32_t node_leader_id(struct node *of);
+struct bytes node_leader_address(struct node *of);
 
 #endif

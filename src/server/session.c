@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <netdb.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -122,6 +123,19 @@ close_now(struct session *session)
     session->state = SESSION_CLOSING;
     session->reading = false;
     uv_close((uv_handle_t *)&session->socket, closed);
+}
+
+/* The connection is no more, also where the kernel still has bytes of it to give. Not for a session
+ * that has shut down writing: there the other side's end of stream looks the same. */
+static bool
+was_reset(const struct session *session)
+{
+    uv_os_fd_t socket;
+    if (uv_fileno((const uv_handle_t *)&session->socket, &socket) != 0) {
+        return true;
+    }
+    struct pollfd look = {.fd = socket};
+    return poll(&look, 1, 0) == 1 && (look.revents & (POLLERR | POLLHUP)) != 0;
 }
 
 static void
@@ -338,7 +352,7 @@ take_messages(struct session *session)
         /* What lies behind came with the last read: a pause of reading begins only when all that
          * is whole was looked at, and no read comes in between. */
         session->started_us = session->read_us;
-        session->half_us = session->read_us;
+        session->half_us = session->idle_us;
         if (!goes_on) {
             break;
         }
@@ -389,6 +403,10 @@ was_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *room)
 {
     struct session *session = stream->data;
     (void)room;
+    /* libuv calls it an end of stream if the reset came together with the last bytes. */
+    if (size == UV_EOF && session->state != SESSION_DRAINING && was_reset(session)) {
+        size = UV_ECONNRESET;
+    }
     if (size == UV_EOF) {
         session->ended = true;
         stop_reading(session);
@@ -406,11 +424,16 @@ was_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *room)
     if (session->state != SESSION_OPEN) {
         return;
     }
+    bool halted = node_was_halted(session->node);
+    if (halted && was_reset(session)) {
+        close_now(session);
+        return;
+    }
     int64_t now_us = node_now_us(session->node);
-    session->read_us = now_us;
+    session->read_us = halted ? session->node->polled_us : now_us;
     session->idle_us = now_us;
     if (session->started_us == 0) {
-        session->started_us = now_us;
+        session->started_us = session->read_us;
         session->half_us = now_us;
     }
     session->in.size += (size_t)size;
@@ -436,6 +459,10 @@ static void
 resume_reading(struct session *session)
 {
     if (session->state != SESSION_OPEN || session->reading || !may_read(session)) {
+        return;
+    }
+    if (session->in.size > 0 && was_reset(session)) { /* A socket that is not read is silent. */
+        close_now(session);
         return;
     }
     session->half_us = session->idle_us = node_now_us(session->node);
@@ -594,6 +621,19 @@ session_subscriptions(struct node *node, struct session_ref ref, uint32_t **coun
     }
     *count_out = &session->subscriptions_count;
     return &session->subscriptions;
+}
+
+void
+sessions_drop_reset(struct node *node)
+{
+    struct sessions *sessions = node->sessions;
+    for (uint32_t i = 0; i < sessions->slots_used; i++) {
+        struct session *session = sessions->slots[i];
+        bool open = session->state == SESSION_OPEN || session->state == SESSION_ENDING;
+        if (open && was_reset(session)) {
+            close_now(session);
+        }
+    }
 }
 
 void

@@ -11,6 +11,9 @@
  * End of a session: after a message that is none, what was read before is answered, then the
  * refusal, then writing is shut down and reading drained for QO_CLOSE_DRAIN_MS, so that the answer
  * arrives. After the other side's end of stream, what is under way is answered, then it is closed.
+ * After a reset, what it asked and nobody proposed or forwarded yet is dropped. The kernel still
+ * hands over bytes that came before a reset, so a node that stood still looks at the socket first;
+ * and it counts a request's time from before the halt, since the bytes may have waited so long.
  *
  * Thread: loop.
  */
@@ -36,17 +39,19 @@ bool session_alive(struct node *node, struct session_ref session);
 
 /* The buffer of what is to be sent, or NULL if the session is gone. What is appended leaves with
  * the end of this turn of the loop. */
-struct buf *session_out(struct node *node, struct session_ref session);
+struct buf *session_out(struct node *node, struct session_ref ref);
 /* More than its bound waits to be sent: feeds wait. */
 bool session_full(struct node *node, struct session_ref session);
 
 /* A request of this session was answered: its msgid is free again. */
-void session_answered(struct node *node, struct session_ref session, uint32_t msgid);
+void session_answered(struct node *node, struct session_ref ref, uint32_t msgid);
 
 /* The subscriptions of a session: the head of a list that feeds.c keeps. NULL if it is gone. */
-struct subscription **session_subscriptions(struct node *node, struct session_ref session,
+struct subscription **session_subscriptions(struct node *node, struct session_ref ref,
                                             uint32_t **count_out);
 
+/* Closes the sessions that were reset without our having seen it yet; after a halt. */
+void sessions_drop_reset(struct node *node);
 /* Sends what was appended in this turn; called at the end of each. */
 void sessions_flush(struct node *node);
 /* Closes what waited too long for the rest of a message or for its end; every tick. */

@@ -96,7 +96,7 @@ leadership(void *context, bool ready, uint64_t term)
     node.term = term;
     node.status_fresh = false;
     writes_leadership(&node, ready);
-    timers_leadership(&node);
+    timers_leadership(&node, ready);
 }
 
 /* Pool thread: everything up to `index` was handed over or soon will be; waits for its execution.

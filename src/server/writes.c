@@ -53,7 +53,7 @@ struct writes {
     struct leader_clock clock;
     struct buf entry; /* The one being built. */
     struct buf result;
-    void (*timers_done)(struct node *node);
+    void (*timers_done)(struct node *node, bool executed);
     struct arena arena; /* Of one answer. */
     struct log_limit lost_log;
 };
@@ -129,7 +129,7 @@ writes_add(struct node *node, struct request *request, const struct command *com
 
 void
 writes_add_timers(struct node *node, const struct command *commands, uint32_t count,
-                  void (*done)(struct node *node))
+                  void (*done)(struct node *node, bool executed))
 {
     QO_PRE(node->writes->timers_done == NULL);
     node->writes->timers_done = done;
@@ -137,18 +137,25 @@ writes_add_timers(struct node *node, const struct command *commands, uint32_t co
 }
 
 static void
-finish_timers(struct node *node)
+finish_timers(struct node *node, bool executed)
 {
-    void (*done)(struct node * node) = node->writes->timers_done;
+    void (*done)(struct node * node, bool executed) = node->writes->timers_done;
     QO_ASSERT(done != NULL);
     node->writes->timers_done = NULL;
-    done(node);
+    done(node, executed);
 }
 
 int64_t
 writes_time(struct node *node)
 {
     return leader_clock_read(&node->writes->clock, clock_wall_us(), clock_monotonic_us());
+}
+
+int64_t
+writes_time_floor(struct node *node)
+{
+    /* The log's time never goes back, and what is not proposed yet will be stamped later. */
+    return node->writes->in_flight > 0 ? node->time : writes_time(node);
 }
 
 /* -- Batches ------------------------------------------------------------------------------------*/
@@ -278,7 +285,7 @@ fail_batch(struct node *node, struct batch *batch, enum qo_error error)
         }
     }
     if (batch->timers) {
-        finish_timers(node);
+        finish_timers(node, false);
     }
 }
 
@@ -460,7 +467,7 @@ writes_executed(struct node *node, const struct state_item *item)
         }
     }
     if (batch->timers) {
-        finish_timers(node);
+        finish_timers(node, true);
     }
     if (batch->settled) {
         give_back(node->writes, batch);
@@ -487,7 +494,7 @@ writes_leadership(struct node *node, bool ready)
         struct bytes encoded;
         struct pending pending = take_pending(writes, &encoded);
         if (pending.request == NULL) {
-            finish_timers(node);
+            finish_timers(node, false);
             continue;
         }
         request_fail_plain(node, pending.request, QO_UNAVAILABLE, QO_RETRY_AFTER_MS);

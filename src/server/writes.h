@@ -34,13 +34,15 @@ bool writes_admit(struct node *node, bool create, struct wire_failure *failure_o
 void writes_add(struct node *node, struct request *request, const struct command *commands,
                 uint32_t count);
 
-/* Timers to fire: like writes_add(), answered by a call of `done` when their entry was executed or
- * is lost. One at a time. */
+/* Timers to fire: like writes_add(), answered by a call of `done` when their entry was executed, or
+ * it is lost or was never proposed. One at a time. */
 void writes_add_timers(struct node *node, const struct command *commands, uint32_t count,
-                       void (*done)(struct node *node));
+                       void (*done)(struct node *node, bool executed));
 
 /* The time that a leader would stamp now. */
 int64_t writes_time(struct node *node);
+/* No entry of ours that is not executed yet bears a time before this. */
+int64_t writes_time_floor(struct node *node);
 
 /* Proposes what waits; called at the end of each turn of the loop. */
 void writes_flush(struct node *node);

@@ -252,8 +252,8 @@ store_scan_deadlines(struct store *store, struct deadline_place from, int64_t to
     if (to < from.deadline || to < 0) {
         return 0;
     }
-    struct key first = from.deadline > 0 ? key_deadline(from.deadline, from.index)
-                                         : key_deadline_from(0);
+    struct key first =
+        from.deadline > 0 ? key_deadline(from.deadline, from.index) : key_deadline_from(0);
     struct key bound = to == INT64_MAX ? key_deadline_end() : key_deadline_from(to + 1);
     struct buf scratch = {0};
     rocksdb_readoptions_t *options = rocks_iterate_below(NULL, &bound);

@@ -147,12 +147,13 @@ key_list_decode(struct bytes key, struct list_key *out)
 }
 
 bool
-key_deadline_decode(struct bytes key, int64_t *deadline_out)
+key_deadline_decode(struct bytes key, int64_t *deadline_out, uint64_t *index_out)
 {
     if (key.size != 1 + 8 + 8 || key.data[0] != 'D') {
         return false;
     }
     *deadline_out = (int64_t)get_be64(key.data + 1);
+    *index_out = get_be64(key.data + 1 + 8);
     return true;
 }
 

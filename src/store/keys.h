@@ -61,7 +61,7 @@ struct list_key {
     uint64_t entered_seq;
 };
 bool key_list_decode(struct bytes key, struct list_key *out);
-bool key_deadline_decode(struct bytes key, int64_t *deadline_out);
+bool key_deadline_decode(struct bytes key, int64_t *deadline_out, uint64_t *index_out);
 bool key_event_decode(struct bytes key, uint64_t *seq_out);
 
 #endif

@@ -2,7 +2,8 @@
 """
 Goal: a timer fires exactly once, never early, also over a failover; one whose order moved on or
 left and came back does not fire at its old time.
-Method: orders with a timeout of seconds, set before the leader is killed or all nodes restart.
+Method: orders with a timeout of seconds, set before the leader is killed or all nodes restart;
+orders with timeouts of a few milliseconds, shorter than an entry takes to be executed.
 """
 
 import time
@@ -27,12 +28,28 @@ events:
   give:   {from: TAKEN, to: OPEN}
   done:   {from: [OPEN, TAKEN], to: DONE}
 """
+# An order that never rests: were one timeout passed over, it would stand still.
+RESTLESS = """
+machine: restless
+version: 1
+initial: P
+states:
+  P: {timeout: {after: 1ms, event: pq}}
+  Q: {timeout: {after: 3ms, event: qr}}
+  R: {timeout: {after: 25ms, event: rp}}
+  Z: {final: true}
+events:
+  pq:   {from: P, to: Q}
+  qr:   {from: Q, to: R}
+  rp:   {from: R, to: P}
+  stop: {from: [P, Q, R], to: Z}
+"""
 AFTER = 4_000_000
 LATE = 5_000_000  # "Normally within a second"; a failover and a loaded machine stand between.
 
 
 class Timers(quorder.Test):
-    machines = (WAITING,)
+    machines = (WAITING, RESTLESS, quorder.TOGGLE)
 
     def create(self, prefix, count):
         call = self.cluster.connect(self.cluster.leader()).call
@@ -125,6 +142,33 @@ class Timers(quorder.Test):
             events = [e["event"] for e in self.cluster.history(1, order)]
             self.assertEqual(events, ["create", "take"])
             self.assertIsNone(call("order.get", id=order)["deadline"])
+
+    def test_none_is_passed_over_for_being_short(self):
+        """A deadline may lie before those that fired while its entry was on its way."""
+        orders = [f"restless-{i}" for i in range(40)]
+        client = self.cluster.client(self.rng)
+        for order in orders:
+            client.call("order.create", id=order, machine="restless", request_id="1")
+        walkers = [quorder.Walker(self.cluster, f"beside-{i}", 200, self.rng.random(), 100)
+                   for i in range(3)]
+        for walker in walkers:
+            walker.daemon = True
+            walker.start()
+
+        def versions():
+            return [client.call("order.get", id=o)["version"] for o in orders]
+
+        for _ in range(scale(1, 4, 20)):
+            before = versions()
+            quorder.eventually(lambda: all(a < b for a, b in zip(before, versions())), 15,
+                               "another step of every order")
+            quorder.pause(2.0)
+        for walker in walkers:
+            walker.finish()
+        for order in orders:
+            client.call("order.transition", id=order, event="stop", request_id="2")
+        client.close()
+        self.cluster.digests()
 
     def test_races_with_a_command_at_the_deadline(self):
         """`done` is sent just when the timer is due: one of the two happens, never both."""

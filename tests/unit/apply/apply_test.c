@@ -251,9 +251,10 @@ deadline_of(struct world *world, const char *id, uint64_t *entered_version_out)
     struct arena arena = {0};
     struct order_record record;
     struct store_deadline rows[8];
-    int64_t next;
+    struct deadline_place next;
     assert_true(world_record(world, id, &buf, &record));
-    uint32_t count = store_scan_deadlines(world->store, 0, INT64_MAX, &arena, rows, 8, &next),
+    uint32_t count = store_scan_deadlines(world->store, (struct deadline_place){0}, INT64_MAX,
+                                          &arena, rows, 8, &next),
              own = 0;
     for (uint32_t i = 0; i < count; i++) {
         if (bytes_equal(rows[i].id, bytes_text(id))) {

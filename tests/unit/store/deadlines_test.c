@@ -85,8 +85,9 @@ static uint32_t
 due(struct fixture *fixture)
 {
     struct store_deadline rows[8];
-    int64_t next;
-    return store_scan_deadlines(fixture->store, 0, DEADLINE, &fixture->arena, rows, 8, &next);
+    struct deadline_place next;
+    return store_scan_deadlines(fixture->store, (struct deadline_place){0}, DEADLINE,
+                                &fixture->arena, rows, 8, &next);
 }
 
 static uint64_t
@@ -177,6 +178,134 @@ counters_that_have_passed_are_forgotten(void **state)
     close_store(&fixture);
 }
 
+/* -- The scan -----------------------------------------------------------------------------------*/
+
+/* Orders that entries give the same deadline, many in each; half of them leave it again. */
+enum { ENTRIES = 4, PER_ENTRY = 300, OF_ONE_DEADLINE = ENTRIES * PER_ENTRY };
+
+static void
+name_order(char name[16], uint32_t n)
+{
+    (void)snprintf(name, 16, "o-%u", (unsigned)n);
+}
+
+static void
+enter_many(struct fixture *fixture)
+{
+    char name[16];
+    for (uint32_t n = 0; n < OF_ONE_DEADLINE; n++) {
+        name_order(name, n);
+        put_record(fixture, name, ++fixture->applied.seq, DEADLINE);
+        store_put_deadline(fixture->store, DEADLINE, bytes_text(name), 0, 1);
+        if (n % PER_ENTRY == PER_ENTRY - 1) {
+            commit(fixture);
+        }
+    }
+}
+
+static void
+each_order_of_one_deadline_is_given(void **state)
+{
+    enum { MAX = 64 };
+    static bool fired[OF_ONE_DEADLINE];
+    struct store_deadline rows[MAX];
+    struct deadline_place next = {0};
+    struct fixture fixture;
+    char name[16];
+    uint32_t count, total = 0;
+    (void)state;
+    open_store(&fixture);
+    enter_many(&fixture);
+    /* As the timers do it: what is given is fired, and then the scan goes on at `next`. */
+    while ((count = store_scan_deadlines(fixture.store, next, DEADLINE, &fixture.arena, rows, MAX,
+                                         &next)) > 0) {
+        for (uint32_t i = 0; i < count; i++) {
+            uint32_t n = total + i;
+            name_order(name, n); /* In order of entry. */
+            assert_true(bytes_equal(rows[i].id, bytes_text(name)));
+            assert_false(fired[n]);
+            fired[n] = true;
+            put_record(&fixture, name, ++fixture.applied.seq, 0);
+            store_deadline_left(fixture.store, DEADLINE, 1);
+        }
+        commit(&fixture);
+        total += count;
+    }
+    assert_int_equal(total, OF_ONE_DEADLINE);
+    close_store(&fixture);
+}
+
+static void
+a_scan_gets_past_any_number_of_stale_orders(void **state)
+{
+    struct deadline_place next = {0};
+    struct store_deadline row;
+    struct fixture fixture;
+    uint32_t scans = 1, count;
+    (void)state;
+    open_store(&fixture);
+    put_record(&fixture, "gone", 1, 0);
+    fixture.applied.seq = 1;
+    uint32_t stale = 3 * QO_DEADLINE_LOOK_MAX;
+    for (uint32_t n = 1; n <= stale; n++) {
+        store_put_deadline(fixture.store, DEADLINE - 1, bytes_text("gone"), 0, 1);
+        if (n % PER_ENTRY == 0) {
+            commit(&fixture);
+        }
+    }
+    enter(&fixture, "due");
+    while ((count = store_scan_deadlines(fixture.store, next, DEADLINE, &fixture.arena, &row, 1,
+                                         &next)) == 0) {
+        scans++;
+        assert_true(scans < 10);
+    }
+    assert_int_equal(count, 1);
+    assert_true(scans > 1); /* Else the bound was not met. */
+    assert_true(bytes_equal(row.id, bytes_text("due")));
+    assert_int_equal(row.deadline, DEADLINE);
+    close_store(&fixture);
+}
+
+static void
+a_scan_that_came_to_the_end_goes_on_behind_it(void **state)
+{
+    struct deadline_place next = {0};
+    struct store_deadline row;
+    struct fixture fixture;
+    (void)state;
+    open_store(&fixture);
+    put_record(&fixture, "gone", 1, 0);
+    store_put_deadline(fixture.store, DEADLINE, bytes_text("gone"), 0, 1);
+    fixture.applied.seq = 1;
+    commit(&fixture);
+    assert_int_equal(
+        store_scan_deadlines(fixture.store, next, DEADLINE, &fixture.arena, &row, 1, &next), 0);
+    assert_int_equal(next.deadline, DEADLINE + 1);
+    assert_int_equal(next.index, 0);
+    close_store(&fixture);
+}
+
+static void
+what_has_passed_is_swept_once_all_have_left(void **state)
+{
+    struct fixture fixture;
+    (void)state;
+    open_store(&fixture);
+    int64_t one = enter(&fixture, "one");
+    store_close(fixture.store); /* Its counter is lost. */
+    fixture.store = world_store(fixture.directory, 0);
+    enter(&fixture, "two");
+    leave(&fixture, "one", one);
+    assert_int_equal(store_sweep(fixture.store, 1), 0);
+    assert_int_equal(due(&fixture), 1);
+    fixture.applied.time = DEADLINE + 1;
+    commit(&fixture);
+    assert_int_equal(store_sweep(fixture.store, 100), 1);
+    assert_int_equal(due(&fixture), 1); /* "two" has not left. */
+    assert_int_equal(store_sweep(fixture.store, 100), 0);
+    close_store(&fixture);
+}
+
 int
 main(void)
 {
@@ -185,6 +314,10 @@ main(void)
         cmocka_unit_test(an_order_from_before_the_opening_takes_no_row_along),
         cmocka_unit_test(an_order_without_a_counter_takes_no_row_along),
         cmocka_unit_test(counters_that_have_passed_are_forgotten),
+        cmocka_unit_test(each_order_of_one_deadline_is_given),
+        cmocka_unit_test(a_scan_gets_past_any_number_of_stale_orders),
+        cmocka_unit_test(a_scan_that_came_to_the_end_goes_on_behind_it),
+        cmocka_unit_test(what_has_passed_is_swept_once_all_have_left),
     };
     log_set_level(LOG_ERROR);
     return cmocka_run_group_tests_name("store/deadlines", tests, NULL, NULL);

@@ -429,14 +429,14 @@ static inline void
 world_check_deadlines(const struct world *world, struct store *store)
 {
     struct store_deadline rows[WORLD_ORDERS_MAX + 1];
-    int64_t next;
+    struct deadline_place next;
     struct arena arena = {0};
     uint32_t expected = 0;
     for (uint32_t n = 0; n < world->orders_count; n++) {
         expected += world_newest(&world->orders[n])->deadline != 0;
     }
-    uint32_t count = store_scan_deadlines(store, INT64_MIN, INT64_MAX, &arena, rows,
-                                          WORLD_ORDERS_MAX + 1, &next);
+    uint32_t count = store_scan_deadlines(store, (struct deadline_place){0}, INT64_MAX, &arena,
+                                          rows, WORLD_ORDERS_MAX + 1, &next);
     assert_int_equal(count, expected);
     for (uint32_t i = 0; i < count; i++) {
         bool found = false;
@@ -451,17 +451,20 @@ world_check_deadlines(const struct world *world, struct store *store)
         assert_true(found);
     }
     if (count > 2) { /* Both ends count, and the limit holds. */
-        int64_t from = rows[1].deadline, to = rows[count - 2].deadline;
+        const struct deadline_place from = {rows[1].deadline, 0};
+        int64_t to = rows[count - 2].deadline;
         struct store_deadline some[WORLD_ORDERS_MAX];
         expected = 0;
         for (uint32_t i = 0; i < count; i++) {
-            expected += rows[i].deadline >= from && rows[i].deadline <= to;
+            expected += rows[i].deadline >= from.deadline && rows[i].deadline <= to;
         }
         assert_int_equal(
             store_scan_deadlines(store, from, to, &arena, some, WORLD_ORDERS_MAX, &next), expected);
         assert_int_equal(store_scan_deadlines(store, from, to, &arena, some, 1, &next), 1);
-        assert_int_equal(some[0].deadline, from);
-        assert_int_equal(store_scan_deadlines(store, to, from - 1, &arena, some, 1, &next), 0);
+        assert_int_equal(some[0].deadline, from.deadline);
+        assert_int_equal(store_scan_deadlines(store, (struct deadline_place){to, 0},
+                                              from.deadline - 1, &arena, some, 1, &next),
+                         0);
     }
     arena_free(&arena);
 }

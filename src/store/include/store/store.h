@@ -120,11 +120,20 @@ struct store_deadline {
     uint32_t shard;
     uint64_t entered_version;
 };
-/* The orders that have a deadline with from <= deadline <= to, in order of deadline, at most `max`;
- * looks at about QO_DEADLINE_LOOK_MAX. `next_out`: `from` for the next scan; what lies below it is
- * given or stale. Any thread. */
-uint32_t store_scan_deadlines(struct store *store, int64_t from, int64_t to, struct arena *arena,
-                              struct store_deadline *rows_out, uint32_t max, int64_t *next_out);
+/* Where a scan stands: before the row that entry `index` put for `deadline`. Zeros: at the first.
+ */
+struct deadline_place {
+    int64_t deadline;
+    uint64_t index;
+};
+bool deadline_place_before(struct deadline_place a, struct deadline_place b);
+/* The orders that have a deadline from `from` to `to`, included, in order of deadline, at most
+ * `max`; looks at about QO_DEADLINE_LOOK_MAX. `next_out`: `from` for the next scan, once those
+ * given are dealt with: of what was committed, all that lies below it is given or stale. Any
+ * thread. */
+uint32_t store_scan_deadlines(struct store *store, struct deadline_place from, int64_t to,
+                              struct arena *arena, struct store_deadline *rows_out, uint32_t max,
+                              struct deadline_place *next_out);
 
 /* -- Reading elsewhere: views -------------------------------------------------------------------*/
 

@@ -330,7 +330,7 @@ method_dispatch(struct node *node, const struct arrival *arrival, const struct w
         const struct wire_failure failure = {
             .error = QO_BAD_REQUEST,
             .field = bytes_text("cluster_id"),
-            .message = bytes_text("this node belongs to another cluster")};
+            .message = bytes_text("This node belongs to another cluster.")};
         bool ours = bytes_equal(wire->cluster_id, bytes_text(node->identity->cluster_id));
         answer_plainly(node, arrival, wire->msgid, ours ? NULL : &failure);
         return;

@@ -192,8 +192,11 @@ read_history(struct reading *reading)
     wire_put_result(reading->out, wire->msgid);
     struct wire_list list = wire_begin_history(reading->out);
     struct event_sink sink = {reading, &list, 0, QO_MESSAGE_MAX - END_ROOM};
-    struct feed_history_page page;
-    if (!feed_read_history(reading->view, &history, put_event, &sink, &page)) {
+    struct feed_history_page page = {0};
+    struct wire_order order;
+    bool nothing = wire->descending && wire->has_from_version && wire->from_version == 0;
+    if (nothing ? !get_order(reading, wire->id, &order)
+                : !feed_read_history(reading->view, &history, put_event, &sink, &page)) {
         fail_not_found(reading, "order");
         return;
     }
@@ -201,6 +204,8 @@ read_history(struct reading *reading)
 }
 
 /* -- Lists --------------------------------------------------------------------------------------*/
+
+#define CURSOR_FORMAT "e%" PRIx64
 
 /* A cursor is the seq at which the last order looked at entered its state, as text. */
 static bool
@@ -212,13 +217,16 @@ parse_cursor(struct bytes cursor, uint64_t *after_seq_out)
         *after_seq_out = 0;
         return true;
     }
-    if (cursor.size < 2 || cursor.size > QO_CURSOR_MAX || cursor.data[0] != 'e') {
+    if (cursor.size < 2 || cursor.size > QO_CURSOR_MAX) {
         return false;
     }
     memcpy(text, cursor.data, cursor.size);
     text[cursor.size] = '\0';
     *after_seq_out = strtoull(text + 1, &end, 16);
-    return *end == '\0' && text[1] != '-' && text[1] != '+' && text[1] != ' ';
+    /* Only the one text that stands for this position; strtoull() takes many others. */
+    char again[QO_CURSOR_MAX + 1];
+    (void)snprintf(again, sizeof again, CURSOR_FORMAT, *after_seq_out);
+    return strcmp(text, again) == 0;
 }
 
 /* The one live order that holds a unique value, if any. */
@@ -229,7 +237,7 @@ read_list_by_value(struct reading *reading, uint16_t machine)
     int32_t attribute =
         registry_attribute_number(reading->registry, REGISTRY_PUBLISHED, machine, wire->attribute);
     if (attribute < 0) {
-        fail_field(reading, "attribute", "only a unique attribute of the machine finds orders");
+        fail_field(reading, "attribute", "Only a unique attribute of the machine finds orders.");
         return;
     }
     struct buf id = {0};
@@ -254,26 +262,26 @@ fill_list(struct reading *reading, struct store_list *rows, struct wire_list *li
 {
     const struct wire_request *wire = reading->wire;
     struct bytes id, encoded;
-    while (list->count < wire->limit) {
-        if (!store_list_next(rows, &id, &encoded)) {
-            bool at_end;
-            *position = store_list_position(rows, &at_end);
-            return at_end;
-        }
+    bool at_end;
+    while (store_list_next(rows, &id, &encoded)) {
         struct wire_order order = decode_order(reading, id, encoded);
         if (wire->has_entered_before && order.entered_at >= wire->entered_before) {
             return true; /* Rows come in order of entry. */
+        }
+        /* One more than the page holds is looked at: it alone tells a last page from a full one. */
+        if (list->count == wire->limit) {
+            return false;
         }
         size_t before = reading->out->size;
         wire_put_order(reading->out, &order);
         if (!fits(reading, before)) {
             return false;
         }
-        bool at_end;
         wire_list_added(list);
         *position = store_list_position(rows, &at_end);
     }
-    return false;
+    *position = store_list_position(rows, &at_end);
+    return at_end;
 }
 
 static void
@@ -283,16 +291,16 @@ read_list(struct reading *reading)
     int32_t machine = registry_machine(reading->registry, REGISTRY_PUBLISHED, wire->machine);
     int32_t state = RECORD_NONE;
     uint64_t position;
+    if (!parse_cursor(wire->cursor, &position)) {
+        fail_field(reading, "cursor", "`cursor` is none that order.list gave.");
+        return;
+    }
     if (machine < 0) {
         fail_not_found(reading, "machine");
         return;
     }
     if (wire->attribute.data != NULL) {
         read_list_by_value(reading, (uint16_t)machine);
-        return;
-    }
-    if (!parse_cursor(wire->cursor, &position)) {
-        fail_field(reading, "cursor", "not a cursor that order.list gave");
         return;
     }
     if (wire->state.data != NULL) {
@@ -308,7 +316,7 @@ read_list(struct reading *reading)
             store_list_begin(reading->view, (uint16_t)machine, (uint16_t)state, position);
         at_end = fill_list(reading, rows, &list, &position);
         store_list_end(rows);
-        (void)snprintf(cursor, sizeof cursor, "e%" PRIx64, position);
+        (void)snprintf(cursor, sizeof cursor, CURSOR_FORMAT, position);
     }
     wire_end_order_list(&list, at_end ? BYTES_NONE : bytes_text(cursor), reading->applied_seq);
 }

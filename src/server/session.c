@@ -314,7 +314,7 @@ take_message(struct session *session, struct bytes message)
         const struct wire_failure failure = {
             .error = QO_BAD_REQUEST,
             .field = bytes_text("msgid"),
-            .message = bytes_text("a request with this msgid is still under way"),
+            .message = bytes_text("A request with this msgid is still under way."),
         };
         wire_put_error(&session->out, wire.msgid, &failure);
         touch(session);

@@ -18,8 +18,8 @@ status_hello(struct node *node, struct request *request, const struct wire_reque
     if (wire->has_protocol && wire->protocol < PROTOCOL) {
         const struct wire_failure failure = {.error = QO_BAD_REQUEST,
                                              .field = bytes_text("protocol"),
-                                             .has_limit = true,
-                                             .limit = PROTOCOL};
+                                             .message =
+                                                 bytes_text("`protocol` must be at least 1.")};
         request_fail(node, request, &failure);
         return;
     }

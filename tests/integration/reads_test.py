@@ -248,6 +248,34 @@ class Reads(quorder.Test):
                                        as_of=int(time.time() * 1e6) + 10**12)
                 self.assertEqual(details["field"], "as_of")
 
+    def test_history_from_any_version(self):
+        call = self.cluster.connect(2).call
+        self.create("from")
+        for version in range(2, 6):
+            call("order.transition", id="from", event=toggle_event(version))
+        table = [
+            ({}, [1, 2, 3, 4, 5], False),
+            ({"from_version": 0}, [1, 2, 3, 4, 5], False),
+            ({"from_version": 3, "limit": 2}, [3, 4], True),
+            ({"from_version": 4, "limit": 2}, [4, 5], False),
+            ({"from_version": 6}, [], False),
+            ({"from_version": 2**64 - 1}, [], False),
+            ({"descending": True}, [5, 4, 3, 2, 1], False),
+            ({"descending": True, "from_version": 2**64 - 1, "limit": 2}, [5, 4], True),
+            ({"descending": True, "from_version": 3}, [3, 2, 1], False),
+            ({"descending": True, "from_version": 1}, [1], False),
+            ({"descending": True, "from_version": 0}, [], False),
+        ]
+        for n in self.cluster.all():
+            with self.cluster.connect(n) as connection:
+                for params, versions, more in table:
+                    with self.subTest(node=n, params=params):
+                        page = connection.call("order.history", id="from", **params)
+                        self.assertEqual([e["version"] for e in page["events"]], versions)
+                        self.assertIs(page["more"], more)
+                self.refused(200, connection.call, "order.history", id="nobody", descending=True,
+                             from_version=0)
+
     def test_lists_and_pages(self):
         call = self.cluster.connect(2).call
         for i in range(25):
@@ -266,6 +294,16 @@ class Reads(quorder.Test):
                     if cursor is None:
                         break
                 self.assertEqual(found, [f"list-{i:02}" for i in range(0, 25, 2)])
+        # A page that is full and the last says that it is the last.
+        total = len(call("order.list", machine="toggle", state="B", limit=1000)["orders"])
+        for limit in (1, 6, total - 1, total, total + 1):
+            sizes, cursor = [], None
+            while not sizes or cursor is not None:
+                page = call("order.list", machine="toggle", state="B", limit=limit, cursor=cursor)
+                sizes.append(len(page["orders"]))
+                cursor = page["cursor"]
+            rest = [total % limit] * (total % limit > 0)
+            self.assertEqual(sizes, [limit] * (total // limit) + rest)
         many = call("order.get_many", ids=["list-00", "absent", "list-01"])
         self.assertEqual([o and o["state"] for o in many["orders"]], ["B", None, "A"])
 

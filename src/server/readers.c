@@ -26,6 +26,7 @@ struct readers {
     struct job_list submitted; /* In this turn; the loop's. */
     uint32_t submitted_count;
     struct read_job *pool;
+    uint32_t pool_count;
     uint32_t jobs_count; /* Under way. */
 };
 
@@ -81,6 +82,40 @@ take_chunk(struct readers *readers)
     return chunk;
 }
 
+static void
+give_done(struct readers *readers, struct job_list *done)
+{
+    if (done->first != NULL) {
+        pthread_mutex_lock(&readers->lock);
+        list_move(&readers->done, done);
+        pthread_mutex_unlock(&readers->lock);
+        uv_async_send(&readers->wake_loop);
+    }
+}
+
+/* A chunk's answers go to the loop together, but large ones do not wait for the rest of it. */
+static void
+run_chunk(struct readers *readers, const struct job_list *chunk)
+{
+    struct job_list done;
+    size_t bytes = 0;
+    list_init(&done);
+    struct store_view *view = store_view_begin(readers->store);
+    struct read_job *next;
+    for (struct read_job *job = chunk->first; job != NULL; job = next) {
+        next = job->next;
+        job->run(job, readers->store, view);
+        list_add(&done, job);
+        bytes += job->out.size;
+        if (bytes >= QO_MESSAGE_MAX) {
+            give_done(readers, &done);
+            bytes = 0;
+        }
+    }
+    store_view_end(view);
+    give_done(readers, &done);
+}
+
 static void *
 reader_main(void *argument)
 {
@@ -88,15 +123,7 @@ reader_main(void *argument)
     thread_declare(THREAD_READER, "qo-reader");
     for (;;) {
         struct job_list chunk = take_chunk(readers);
-        struct store_view *view = store_view_begin(readers->store);
-        for (struct read_job *job = chunk.first; job != NULL; job = job->next) {
-            job->run(job, readers->store, view);
-        }
-        store_view_end(view);
-        pthread_mutex_lock(&readers->lock);
-        list_move(&readers->done, &chunk);
-        pthread_mutex_unlock(&readers->lock);
-        uv_async_send(&readers->wake_loop);
+        run_chunk(readers, &chunk);
     }
     return NULL;
 }
@@ -153,6 +180,7 @@ readers_take_job(struct node *node)
         return mem_zalloc(sizeof *job);
     }
     readers->pool = job->next;
+    readers->pool_count--;
     struct arena arena = job->arena;
     struct buf message = job->message, out = job->out;
     *job = (struct read_job){.arena = arena, .message = message, .out = out};
@@ -168,11 +196,18 @@ readers_free_job(struct node *node, struct read_job *job)
     arena_reset(&job->arena);
     buf_clear(&job->message);
     buf_clear(&job->out);
-    if (job->out.capacity > QO_FEED_CHUNK_BYTES) {
-        buf_free(&job->out); /* A rare large answer must not stay in the pool. */
+    /* Neither a rare large answer nor the buffers of a rare crowd may stay in the pool. */
+    size_t keep =
+        readers->pool_count < QO_READ_CHUNK_MAX ? QO_FEED_CHUNK_BYTES : QO_SMALL_ANSWER_MAX;
+    if (job->out.capacity > keep) {
+        buf_free(&job->out);
+    }
+    if (job->message.capacity > keep) {
+        buf_free(&job->message);
     }
     job->next = readers->pool;
     readers->pool = job;
+    readers->pool_count++;
 }
 
 void

@@ -98,6 +98,11 @@ request_answer_end(struct node *node, struct request *request)
 void
 request_answer(struct node *node, struct request *request, struct bytes response)
 {
+    if (!request->write && response.size > QO_SMALL_ANSWER_MAX &&
+        session_deaf(node, request->session)) {
+        request_fail_plain(node, request, QO_OVERLOADED, QO_RETRY_AFTER_MS);
+        return;
+    }
     struct buf *out = request_answer_begin(node, request);
     if (out != NULL) {
         buf_append(out, response.data, response.size);

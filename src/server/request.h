@@ -62,6 +62,8 @@ void request_release(struct node *node, struct request *request);
  */
 struct buf *request_answer_begin(struct node *node, struct request *request);
 void request_answer_end(struct node *node, struct request *request);
+/* A whole response; a large one of a read is refused to a session that takes none (session_deaf()).
+ */
 void request_answer(struct node *node, struct request *request, struct bytes response);
 void request_fail(struct node *node, struct request *request, const struct wire_failure *failure);
 /* An error without own keys, or with a retry_after_ms where the error has one. */

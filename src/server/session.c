@@ -219,6 +219,12 @@ written(uv_write_t *uv, int status)
     resume_reading(session);
 }
 
+static uint64_t
+unsent_bytes(const struct session *session)
+{
+    return session->unsent + session->out.size;
+}
+
 /* Writes at once what the socket takes; libuv sends the rest. */
 static void
 send_out(struct session *session)
@@ -251,13 +257,24 @@ send_out(struct session *session)
             return;
         }
     }
-    buf_clear(&session->out);
+    if (session->out.capacity > QO_MESSAGE_MAX) { /* As with `in`. */
+        buf_free(&session->out);
+    } else {
+        buf_clear(&session->out);
+    }
 }
 
 static void
 flush(struct session *session)
 {
     if (session->state == SESSION_FREE || session->state == SESSION_CLOSING) {
+        return;
+    }
+    if (unsent_bytes(session) > 2 * QO_CONNECTION_ANSWER_BYTES_MAX) {
+        log_limited(&session->node->sessions->defect_log, LOG_WARN, "connection_deaf",
+                    "session=%u unsent_bytes=%llu", session->slot,
+                    (unsigned long long)unsent_bytes(session));
+        close_now(session);
         return;
     }
     bool last = session->state == SESSION_ENDING && session->msgids.count == 0;
@@ -290,7 +307,7 @@ static bool
 may_read(const struct session *session)
 {
     return (session->peer || session->msgids.count < QO_OUTSTANDING_MAX) &&
-           session->unsent + session->out.size < QO_CONNECTION_WRITE_BYTES_MAX;
+           unsent_bytes(session) < QO_CONNECTION_WRITE_BYTES_MAX;
 }
 
 /* One whole message at the start of `in`. False: the session takes no more. */
@@ -598,8 +615,14 @@ bool
 session_full(struct node *node, struct session_ref ref)
 {
     struct session *session = find(node, ref);
-    return session == NULL ||
-           session->unsent + session->out.size >= QO_CONNECTION_WRITE_BYTES_MAX / 2;
+    return session == NULL || unsent_bytes(session) >= QO_CONNECTION_WRITE_BYTES_MAX / 2;
+}
+
+bool
+session_deaf(struct node *node, struct session_ref ref)
+{
+    struct session *session = find(node, ref);
+    return session != NULL && unsent_bytes(session) >= QO_CONNECTION_ANSWER_BYTES_MAX;
 }
 
 void

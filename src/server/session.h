@@ -5,8 +5,11 @@
  * per session and turn of the loop. It never trusts what it reads and never blocks.
  *
  * Bounds: QO_CONNECTIONS_MAX sessions; QO_OUTSTANDING_MAX requests of a client under way, then the
- * socket is not read; QO_CONNECTION_WRITE_BYTES_MAX unsent, likewise; half a message is given
- * QO_HALF_MESSAGE_IDLE_MS without a byte and QO_HALF_MESSAGE_TOTAL_MS in all.
+ * socket is not read; QO_CONNECTION_WRITE_BYTES_MAX unsent, likewise;
+ * QO_CONNECTION_ANSWER_BYTES_MAX unsent, then reads with large answers are refused, and over twice
+ * of it (receipts of batches) the session is closed: a client that takes nothing must not fill the
+ * memory; half a message is given QO_HALF_MESSAGE_IDLE_MS without a byte and
+ * QO_HALF_MESSAGE_TOTAL_MS in all.
  *
  * End of a session: after a message that is none, what was read before is answered, then the
  * refusal, then writing is shut down and reading drained for QO_CLOSE_DRAIN_MS, so that the answer
@@ -42,6 +45,8 @@ bool session_alive(struct node *node, struct session_ref session);
 struct buf *session_out(struct node *node, struct session_ref ref);
 /* More than its bound waits to be sent: feeds wait. */
 bool session_full(struct node *node, struct session_ref session);
+/* The other side does not take its answers: large ones are refused. */
+bool session_deaf(struct node *node, struct session_ref ref);
 
 /* A request of this session was answered: its msgid is free again. */
 void session_answered(struct node *node, struct session_ref ref, uint32_t msgid);

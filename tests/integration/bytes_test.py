@@ -7,6 +7,7 @@ every limit of the protocol met exactly and exceeded by one. A bystander works a
 the same node and must notice nothing.
 """
 
+import collections
 import selectors
 import socket
 import threading
@@ -257,6 +258,35 @@ class Bytes(quorder.Test):
         self.assertLess(growth, 160 << 20)
         for connection in deaf:
             connection.reset()
+
+    def test_large_answers_that_nobody_takes(self):
+        """1,024 requests whose answers fill a message each: most are refused, all are answered."""
+        call = self.cluster.connect(self.n).call
+        ids = [f"large-{i}" for i in range(64)]
+        for order in ids:
+            call("order.create", id=order, machine="toggle", attributes={"note": "n" * 16000})
+        for n in (self.cluster.leader(), self.cluster.others(self.cluster.leader())[0]):
+            for consistency in ("local", "linearizable"):
+                deaf = self.cluster.connect(n)
+                self.cluster.call(n, "order.get_many", ids=ids)
+                before = self.cluster.rss(n)
+                sent = deaf.send_many([("order.get_many", {
+                    "ids": ids, "consistency": consistency, "timeout_ms": 60000})] * 1024)
+                quorder.pause(1.0)
+                grown = 0
+                numbers = collections.Counter()
+                for place, msgid in enumerate(sent):
+                    if place % 16 == 0:
+                        grown = max(grown, self.cluster.rss(n) - before)
+                    try:
+                        self.assertEqual(len(deaf.wait(msgid, 60)["orders"]), 64)
+                        numbers[0] += 1
+                    except Refused as refused:
+                        numbers[refused.number] += 1
+                deaf.close()
+                print(f"{consistency}: {dict(numbers)}, grew by {grown >> 20} MiB", flush=True)
+                self.assertEqual(set(numbers), {0, 400})
+                self.assertLess(grown, 384 << 20)  # What is unsent, its copies, the allocator.
 
     def test_resets_in_the_middle(self):
         for i in range(scale(100, 500, 2000)):

@@ -109,6 +109,10 @@
 #define QO_DEADLINE_LOOK_MAX 20000u         /* Orders that one scan for what is due looks at. */
 #define QO_CONNECTIONS_MAX 4096u
 #define QO_CONNECTION_WRITE_BYTES_MAX QO_MIB(8u) /* Then the socket is not read. */
+/* What is under way then may still answer a message each. Guessed: far above what a client that
+ * reads leaves unsent. Over it, reads with large answers are `overloaded`; over twice, the end. */
+#define QO_CONNECTION_ANSWER_BYTES_MAX QO_MIB(32u)
+#define QO_SMALL_ANSWER_MAX QO_KIB(4u)
 
 /* -- The client library ---------------------------------------------------------------------- */
 #define QO_ADDRESS_MAX 280u     /* "host:port": a DNS name has at most 253 bytes. */

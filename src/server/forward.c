@@ -4,12 +4,19 @@
 #include "common/assert.h"
 #include "common/limits.h"
 #include "common/log.h"
+#include "session.h"
 #include "wire/cut.h"
 #include "wire/reader.h"
 #include "wire/request.h"
 #include "wire/response.h"
 
 enum link_state { LINK_CLOSED, LINK_RESOLVING, LINK_CONNECTING, LINK_OPEN, LINK_CLOSING };
+
+/* One peer.forward in a link's `out`. */
+struct out_part {
+    uint32_t place;
+    uint32_t size;
+};
 
 /* The connection to one member. */
 struct link {
@@ -20,7 +27,9 @@ struct link {
     uv_tcp_t socket;
     uv_connect_t connect;
     uv_getaddrinfo_t resolve;
-    struct buf out; /* To be sent: at the end of this turn, or once connected. */
+    struct buf out;       /* To be sent: at the end of this turn, or once connected. */
+    size_t hello_size;    /* Of `out`, at its start. */
+    struct buf out_parts; /* struct out_part of the rest of it, in order. */
     uint64_t unsent;
     struct buf in;
     struct wire_cutter cutter;
@@ -51,9 +60,9 @@ forward_open(struct node *node)
 
 /* -- The end of a link --------------------------------------------------------------------------*/
 
-/* `sent`: what is under way may have arrived. */
+/* What was sent may have arrived. */
 static void
-fail_all(struct link *link, bool sent)
+fail_all(struct link *link)
 {
     for (uint32_t place = 0; link->slots != NULL && place < QO_FORWARDS_MAX; place++) {
         struct request *request = link->slots[place];
@@ -62,7 +71,7 @@ fail_all(struct link *link, bool sent)
         }
         link->slots[place] = NULL;
         link->free[link->free_count++] = place;
-        if (sent && request->write) {
+        if (request->stage == REQUEST_FORWARDED && request->write) {
             request_fail_plain(link->node, request, QO_UNKNOWN_OUTCOME, 0);
         } else {
             request_fail_plain(link->node, request, QO_UNAVAILABLE, QO_RETRY_AFTER_MS);
@@ -82,14 +91,15 @@ closed(uv_handle_t *handle)
 static void
 broke(struct link *link, const char *why)
 {
-    bool sent = link->state == LINK_OPEN;
     log_limited(&link->node->forward->broken_log, LOG_WARN, "link_broken", "member=%u why=\"%s\"",
                 link->member->id, why);
     link->retry_us = node_now_us(link->node) + (int64_t)QO_FORWARD_RETRY_MS * 1000;
     buf_clear(&link->out);
+    buf_clear(&link->out_parts);
+    link->hello_size = 0;
     buf_clear(&link->in);
     link->cutter = (struct wire_cutter){.size_max = QO_PEER_MESSAGE_MAX};
-    fail_all(link, sent);
+    fail_all(link);
     if (link->state == LINK_RESOLVING) {
         link->state = LINK_CLOSED;
     } else if (link->state != LINK_CLOSING) {
@@ -115,6 +125,9 @@ take_answer(struct link *link, struct bytes message)
         return false;
     }
     struct request *request = link->slots[answer.msgid];
+    if (request->stage != REQUEST_FORWARDED) {
+        return false; /* Not sent yet. */
+    }
     link->slots[answer.msgid] = NULL;
     link->free[link->free_count++] = answer.msgid;
     struct wire_reader reader = wire_reader_of(answer.body);
@@ -240,6 +253,7 @@ open_link(struct link *link)
         .node_id = link->node->identity->node_id,
     };
     wire_encode_request(&link->out, &hello);
+    link->hello_size = link->out.size;
     link->state = LINK_RESOLVING;
     link->resolve.data = link;
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
@@ -300,7 +314,7 @@ forward_request(struct node *node, struct request *request, struct bytes message
     uint32_t place = link->free[--link->free_count];
     QO_ASSERT(link->slots[place] == NULL);
     link->slots[place] = request;
-    request->stage = REQUEST_FORWARDED;
+    request->stage = REQUEST_TO_FORWARD;
     const struct wire_request forward = {
         .method = WIRE_PEER_FORWARD,
         .msgid = place,
@@ -308,7 +322,39 @@ forward_request(struct node *node, struct request *request, struct bytes message
         .deadline_left_ms = (uint32_t)left_ms,
         .message = message,
     };
+    size_t before = link->out.size;
     wire_encode_request(&link->out, &forward);
+    const struct out_part part = {place, (uint32_t)(link->out.size - before)};
+    buf_append(&link->out_parts, &part, sizeof part);
+}
+
+/* Takes out of `out` what nobody waits for any more: its connection was reset, or its time ran out
+ * before the link was there. */
+static void
+drop_unwanted(struct link *link)
+{
+    size_t from = link->hello_size, to = from;
+    for (size_t at = 0; at < link->out_parts.size; at += sizeof(struct out_part)) {
+        struct out_part part;
+        memcpy(&part, link->out_parts.data + at, sizeof part);
+        struct request *request = link->slots[part.place];
+        QO_ASSERT(request != NULL);
+        if (!request->answered && session_alive(link->node, request->session)) {
+            memmove(link->out.data + to, link->out.data + from, part.size);
+            to += part.size;
+            request->stage = REQUEST_FORWARDED;
+        } else {
+            link->slots[part.place] = NULL;
+            link->free[link->free_count++] = part.place;
+            request->answered = true;
+            request_release(link->node, request);
+        }
+        from += part.size;
+    }
+    QO_ASSERT(from == link->out.size);
+    link->out.size = to;
+    link->hello_size = 0;
+    buf_clear(&link->out_parts);
 }
 
 struct link_write {
@@ -338,6 +384,10 @@ forward_flush(struct node *node)
     for (uint32_t i = 0; i < node->identity->members_count; i++) {
         struct link *link = &node->forward->links[i];
         if (link->state != LINK_OPEN || link->out.size == 0) {
+            continue;
+        }
+        drop_unwanted(link);
+        if (link->out.size == 0) {
             continue;
         }
         struct link_write *write = mem_zalloc(sizeof *write);

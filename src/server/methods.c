@@ -240,7 +240,7 @@ route(struct node *node, struct request *request, const struct arrival *arrival,
     case WIRE_ORDER_LIST:
     case WIRE_MACHINE_GET:
     case WIRE_MACHINE_LIST:
-        if (wire->class == WIRE_CLASS_LOCAL) {
+        if (reads_are_local(wire)) {
             reads_add(node, request, arrival->message, wire);
             return;
         }

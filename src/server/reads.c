@@ -110,12 +110,7 @@ reads_add(struct node *node, struct request *request, struct bytes message,
     job->done = done;
     job->wire.has_min_seq = wire->has_min_seq;
     job->wire.min_seq = wire->min_seq;
-#if !defined(QO_MUTANT_FOLLOWER_READ)
-    bool local = wire->class == WIRE_CLASS_LOCAL;
-#else
-    bool local = true; /* Mutant: any node answers as if it led. */
-#endif
-    if (local) {
+    if (reads_are_local(wire)) {
         read_or_wait(node, job);
     } else {
         queue_add(&node->reads->arrived, job);

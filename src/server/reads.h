@@ -16,6 +16,18 @@
 
 struct reads *reads_open(struct node *node);
 
+/* True if any node may answer this read from what it has. */
+static inline bool
+reads_are_local(const struct wire_request *wire)
+{
+#if defined(QO_MUTANT_FOLLOWER_READ)
+    (void)wire;
+    return true; /* Any node answers as if it led. */
+#else
+    return wire->class == WIRE_CLASS_LOCAL;
+#endif
+}
+
 /* Takes `request`; `message` is copied. */
 void reads_add(struct node *node, struct request *request, struct bytes message,
                const struct wire_request *wire);

@@ -151,9 +151,3 @@ requests_expire(struct node *node, int64_t now_us)
         }
     }
 }
-
-uint32_t
-requests_count(const struct requests *requests)
-{
-    return requests->count;
-}

@@ -30,7 +30,9 @@ enum request_stage {
     REQUEST_PROPOSED, /* In a batch that the log may hold: writes.c. */
     REQUEST_WAITING,  /* A read that waits for a read point, a seq or an event: reads.c, feeds.c. */
     REQUEST_READING,  /* On a reader thread: readers.c. */
-    REQUEST_FORWARDED, /* Sent to the leader: forward.c. */
+    REQUEST_TO_FORWARD, /* Waits to be sent to the leader, in this turn or for the link: forward.c.
+                         */
+    REQUEST_FORWARDED,  /* Sent to the leader: forward.c. */
 };
 
 struct request {
@@ -72,6 +74,5 @@ void request_fail_plain(struct node *node, struct request *request, enum qo_erro
 
 /* Answers what has run out of time; called at every tick. */
 void requests_expire(struct node *node, int64_t now_us);
-uint32_t requests_count(const struct requests *requests);
 
 #endif

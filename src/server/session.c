@@ -388,7 +388,7 @@ take_messages(struct session *session)
     if (session->in.size == 0) {
         session->started_us = 0;
         /* A large message must not hold its memory for ever. */
-        if (session->in.capacity > 4 * READ_BYTES_MIN) {
+        if (session->in.capacity > (size_t)4 * READ_BYTES_MIN) {
             buf_free(&session->in);
         }
     }
@@ -676,10 +676,4 @@ sessions_expire(struct node *node, int64_t now_us)
             end(session, &refusal);
         }
     }
-}
-
-uint32_t
-sessions_count(const struct sessions *sessions)
-{
-    return sessions->count;
 }

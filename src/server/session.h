@@ -61,6 +61,5 @@ void sessions_drop_reset(struct node *node);
 void sessions_flush(struct node *node);
 /* Closes what waited too long for the rest of a message or for its end; every tick. */
 void sessions_expire(struct node *node, int64_t now_us);
-uint32_t sessions_count(const struct sessions *sessions);
 
 #endif

@@ -211,9 +211,3 @@ state_wait(struct state *state, uint64_t index)
     }
     pthread_mutex_unlock(&state->lock);
 }
-
-struct apply_counters
-state_counters(const struct state *state)
-{
-    return apply_counters(state->apply);
-}

@@ -64,6 +64,4 @@ void state_push_advance(struct state *state, uint64_t index, uint64_t term);
  * be. Thread: any but loop and state. */
 void state_wait(struct state *state, uint64_t index);
 
-struct apply_counters state_counters(const struct state *state);
-
 #endif

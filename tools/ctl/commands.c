@@ -52,14 +52,14 @@ const uint32_t ctl_options_count = sizeof ctl_options / sizeof ctl_options[0];
 const struct command commands[] = {
     {"order", "create", "ID MACHINE", 2, 2, COMMANDS_OF_ORDERS | OWN(KEY_MACHINE_VERSION),
      "Makes an order of a machine.",
-     "  quorderctl order create o-1 order -a customer=c-7 -a total:=1999\n"
-     "  quorderctl order create o-1 order --request-id 5f2c    safe to repeat\n",
+     "  quorderctl order create o-1 order -a customer_id=c-7 -a total_cents:=1999 -a currency=EUR\n"
+     "  quorderctl order create o-1 order ... --request-id 5f2c    safe to repeat\n",
      run_order_create},
     {"order", "transition", "ID EVENT", 2, 2,
      COMMANDS_OF_ORDERS | OWN(KEY_EXPECT_VERSION) | OWN(KEY_EXPECT_STATE),
      "Sends an event to an order.",
-     "  quorderctl order transition o-1 pay\n"
-     "  quorderctl order transition o-1 ship -a tracking=Z1 --expect-version 2 --actor anna\n",
+     "  quorderctl order transition o-1 pay -a payment_id=p-1\n"
+     "  quorderctl order transition o-1 ship -a tracking_id=Z1 --expect-version 2 --actor anna\n",
      run_order_transition},
     {"order", "get", "ID ...", 1, (int)QO_IDS_MAX, READS | OWN(KEY_AS_OF),
      "Shows one order, or several in a list.",

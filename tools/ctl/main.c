@@ -44,8 +44,9 @@ help_all(FILE *out)
     options_help(out, ctl_options, ctl_options_count, is_global, NULL);
     fprintf(out, "\nExamples:\n"
                  "  quorderctl machine put cluster/machines/order.yaml\n"
-                 "  quorderctl order create o-1 order\n"
-                 "  quorderctl order transition o-1 pay\n"
+                 "  quorderctl order create o-1 order -a customer_id=c-7 -a total_cents:=1999 "
+                 "-a currency=EUR\n"
+                 "  quorderctl order transition o-1 pay -a payment_id=p-1\n"
                  "  quorderctl feed tail --from-seq 1\n\n"
                  "quorderctl NOUN VERB --help tells more.\n\n"
                  "Exit status: 0 done, 1 error, 2 usage, 3 no node could be reached, 4 refused by "

@@ -32,7 +32,7 @@ match_of(const struct feed_filter *filter, const struct definition *definition)
     if (filter->states == NULL) {
         memset(match.states, 0xff, sizeof match.states);
     }
-    for (size_t i = 0; i < filter->states_count; i++) {
+    for (size_t i = 0; filter->states != NULL && i < filter->states_count; i++) {
         int32_t state = machine_state_find(definition->machine, filter->states[i]);
         if (state >= 0) {
             match.states[state / 64] |= UINT64_C(1) << (state % 64);

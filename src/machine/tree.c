@@ -13,6 +13,7 @@
 static size_t
 character_size(struct bytes text, size_t at)
 {
+    QO_PRE(text.data != NULL && at < text.size);
     uint8_t head = text.data[at];
     size_t size = head < 0xc0 ? 1 : head < 0xe0 ? 2 : head < 0xf0 ? 3 : 4;
     return size <= text.size - at ? size : 1;

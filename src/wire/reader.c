@@ -237,23 +237,6 @@ wire_read_natural(struct wire_reader *reader)
     return (uint64_t)token.integer;
 }
 
-double
-wire_read_number(struct wire_reader *reader)
-{
-    struct wire_token token;
-    if (!wire_next(reader, &token) || token.kind == WIRE_NIL) {
-        return 0;
-    }
-    if (token.kind == WIRE_INTEGER) {
-        return (double)token.integer;
-    }
-    if (token.kind != WIRE_FLOAT) {
-        (void)fail(reader);
-        return 0;
-    }
-    return token.number;
-}
-
 bool
 wire_read_boolean(struct wire_reader *reader)
 {

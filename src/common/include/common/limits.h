@@ -70,7 +70,6 @@
 
 #define QO_FINGERPRINTS_MAX 32u      /* Request ids that an order's record remembers by itself. */
 #define QO_SNAPSHOT_EVERY 64u        /* Every so many versions an event carries all attributes. */
-#define QO_DIGEST_EVERY 1024u        /* Log indexes between digests that members compare. */
 #define QO_TIMERS_PER_ENTRY_MAX 256u /* A quarter of a batch. */
 /* A compiled definition. Derived: no part of it is longer than its source, but for 5 bytes for each
  * way out of a state, of which there are at most states times events. */
@@ -176,6 +175,18 @@ static_assert(QO_ENTRY_COMMANDS_MAX >= QO_OPERATIONS_MAX, "one order.batch fits 
 #define QO_SNAPSHOT_STALL_MS_MAX 300000u
 #define QO_SNAPSHOT_RETRY_MS 10000u /* After a failed one; libraft asks at every entry. */
 
+/* The log's files (src/consensus/log.h). Guessed: a segment is filled in some 0.1 s at full load. */
+#define QO_LOG_SEGMENT_BYTES QO_MIB(8u)
+#define QO_LOG_SEGMENT_BYTES_MAX QO_MIB(256u)
+#define QO_LOG_SEGMENTS_MAX 4096u    /* 32 GiB; then no snapshot came for very long. */
+#define QO_LOG_SEGMENTS_AHEAD 3u     /* Prepared; two are needed to go on into the next one. */
+#define QO_LOG_SEGMENTS_FREE_MAX 4u  /* Kept to be recycled; more are removed. */
+#define QO_LOG_WRITE_BYTES_MAX QO_MIB(4u) /* One write: some 3 ms here. */
+#define QO_LOG_MANIFEST_BYTES_MAX (QO_MANIFEST_BYTES_MAX + QO_KIB(64u))
+#define QO_LOG_MARK_TICKS 4u /* Heartbeats between two marks. */
+
+static_assert(QO_LOG_SEGMENT_BYTES >= 2 * QO_LOG_WRITE_BYTES_MAX, "a segment holds some writes");
+static_assert(QO_LOG_WRITE_BYTES_MAX >= QO_ENTRY_BYTES_MAX + 8192u, "an entry fits a write");
 static_assert(QO_APPEND_BYTES_MAX >= QO_ENTRY_BYTES_MAX, "an entry always fits a message");
 static_assert(QO_PEER_WINDOW_BYTES_MAX >= 2 * QO_APPEND_BYTES_MAX, "a window holds two messages");
 static_assert(2 * QO_LOG_ENTRIES_MAX + 50000 < 262144, "a whole log fits libraft's file format");

@@ -68,7 +68,6 @@ bool wire_peek(const struct wire_reader *reader, enum wire_kind *kind_out);
 struct bytes wire_read_text(struct wire_reader *reader);
 int64_t wire_read_integer(struct wire_reader *reader);
 uint64_t wire_read_natural(struct wire_reader *reader);
-double wire_read_number(struct wire_reader *reader); /* Also from an integer. */
 bool wire_read_boolean(struct wire_reader *reader);
 uint32_t wire_read_array(struct wire_reader *reader); /* How many elements follow. */
 uint32_t wire_read_map(struct wire_reader *reader);   /* How many pairs follow. */

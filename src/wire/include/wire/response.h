@@ -26,8 +26,6 @@
 void wire_put_result(struct buf *buf, uint32_t msgid);
 /* A whole response: `[1, msgid, [number, message, details], nil]`. */
 void wire_put_error(struct buf *buf, uint32_t msgid, const struct wire_failure *failure);
-/* Bytes that wire_put_result() takes at most. */
-#define WIRE_RESULT_HEADER_MAX 8u
 
 /* -- Results -- */
 

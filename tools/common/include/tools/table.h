@@ -20,7 +20,7 @@ struct table_column {
     const char *title, *key;
     enum table_kind kind;
 };
-enum { TABLE_COLUMNS_MAX = 16, TABLE_CELL_SIZE = 256 };
+enum { TABLE_COLUMNS_MAX = 16 };
 
 /* A header and one line for each object of `rows`, each column as wide as it must be. */
 void table_print(FILE *out, json_t *rows, const struct table_column *columns, uint32_t count);

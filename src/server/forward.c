@@ -16,6 +16,7 @@ enum link_state { LINK_CLOSED, LINK_RESOLVING, LINK_CONNECTING, LINK_OPEN, LINK_
 struct out_part {
     uint32_t place;
     uint32_t size;
+    int64_t queued_us;
 };
 
 /* The connection to one member. */
@@ -46,6 +47,8 @@ struct forward {
 };
 
 enum { READ_BYTES_MIN = 64 * 1024 };
+/* How long a request may wait for a link that is not open; so much less time is left to it. */
+enum { CONNECT_US_MAX = QO_FORWARD_RETRY_MS * 1000 };
 
 struct forward *
 forward_open(struct node *node)
@@ -290,13 +293,16 @@ forward_request(struct node *node, struct request *request, struct bytes message
 {
     struct link *link = find_link(node, leader_id);
     int64_t now_us = node_now_us(node);
-    int64_t left_ms = (request->deadline_us - now_us) / 1000;
+    int64_t left_us = request->deadline_us - now_us;
     if (link == NULL || link->state == LINK_CLOSING ||
         (link->state == LINK_CLOSED && now_us < link->retry_us)) {
         refuse(node, request, QO_UNAVAILABLE);
         return;
     }
-    if (left_ms < 1) {
+    if (link->state != LINK_OPEN) {
+        left_us -= CONNECT_US_MAX;
+    }
+    if (left_us < 1000) {
         refuse(node, request, QO_TIMEOUT);
         return;
     }
@@ -319,28 +325,35 @@ forward_request(struct node *node, struct request *request, struct bytes message
         .method = WIRE_PEER_FORWARD,
         .msgid = place,
         .node_id = node->identity->node_id,
-        .deadline_left_ms = (uint32_t)left_ms,
+        .deadline_left_ms = (uint32_t)(left_us / 1000),
         .message = message,
     };
     size_t before = link->out.size;
     wire_encode_request(&link->out, &forward);
-    const struct out_part part = {place, (uint32_t)(link->out.size - before)};
+    const struct out_part part = {place, (uint32_t)(link->out.size - before), now_us};
     buf_append(&link->out_parts, &part, sizeof part);
 }
 
 /* Takes out of `out` what nobody waits for any more: its connection was reset, or its time ran out
- * before the link was there. */
+ * before the link was there; and what waited for the link so long that the time left to it, which
+ * it carries, is no longer true. */
 static void
 drop_unwanted(struct link *link)
 {
+    int64_t now_us = node_now_us(link->node);
     size_t from = link->hello_size, to = from;
     for (size_t at = 0; at < link->out_parts.size; at += sizeof(struct out_part)) {
         struct out_part part;
         memcpy(&part, link->out_parts.data + at, sizeof part);
         struct request *request = link->slots[part.place];
         QO_ASSERT(request != NULL);
+        if (now_us - part.queued_us > CONNECT_US_MAX) {
+            request_fail_plain(link->node, request, QO_UNAVAILABLE, QO_RETRY_AFTER_MS);
+        }
         if (!request->answered && session_alive(link->node, request->session)) {
-            memmove(link->out.data + to, link->out.data + from, part.size);
+            if (to != from) {
+                memmove(link->out.data + to, link->out.data + from, part.size);
+            }
             to += part.size;
             request->stage = REQUEST_FORWARDED;
         } else {

@@ -78,7 +78,7 @@ class Halt(quorder.Test):
         self.check_dropped("leader", (LONG, SHORT))
 
     def test_a_follower_drops_what_was_reset(self):
-        self.check_dropped("follower", (LONG,))
+        self.check_dropped("follower", (LONG, SHORT))
 
     def test_time_runs_out_during_a_halt(self):
         """When the bytes came nobody knows: a request's time is counted from before the halt."""

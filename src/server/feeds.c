@@ -78,27 +78,13 @@ position_lost(struct node *node, struct request *request, const struct wire_requ
 
 /* -- feed.read ----------------------------------------------------------------------------------*/
 
-static void
-free_read(struct node *node, struct read_job *job)
-{
-    job->request->answered = true;
-    request_release(node, job->request);
-    readers_free_job(node, job);
-}
-
-static bool
-wanted(struct node *node, const struct read_job *job)
-{
-    return !job->request->answered && session_alive(node, job->request->session);
-}
-
 /* A job ran. Nothing found, and neither its time nor the events to look at are over: it waits. */
 static void
 read_done(struct node *node, struct read_job *job)
 {
     bool looked_all = job->next_seq > job->high_seq;
     int64_t wait_until_us = *(int64_t *)job->context;
-    if (wanted(node, job) && job->events_count == 0 && looked_all &&
+    if (readers_job_wanted(node, job) && job->events_count == 0 && looked_all &&
         node_now_us(node) < wait_until_us) {
         job->wire.from_seq = job->next_seq;
         job->request->stage = REQUEST_WAITING;
@@ -111,7 +97,7 @@ read_done(struct node *node, struct read_job *job)
         return;
     }
     request_answer(node, job->request, buf_bytes(&job->out));
-    free_read(node, job);
+    readers_drop_job(node, job);
 }
 
 void
@@ -148,8 +134,8 @@ review_reads(struct node *node, bool moved, int64_t now_us)
     struct read_job *next;
     for (struct read_job *job = waiting; job != NULL; job = next) {
         next = job->next;
-        if (!wanted(node, job)) {
-            free_read(node, job);
+        if (!readers_job_wanted(node, job)) {
+            readers_drop_job(node, job);
         } else if ((moved && node->seq >= job->wire.from_seq) ||
                    now_us >= *(int64_t *)job->context) {
             readers_submit(node, job);

@@ -7,6 +7,7 @@
 #include "common/limits.h"
 #include "common/thread.h"
 #include "node.h"
+#include "session.h"
 
 struct job_list {
     struct read_job *first, **end;
@@ -208,6 +209,20 @@ readers_free_job(struct node *node, struct read_job *job)
     job->next = readers->pool;
     readers->pool = job;
     readers->pool_count++;
+}
+
+bool
+readers_job_wanted(struct node *node, const struct read_job *job)
+{
+    return !job->request->answered && session_alive(node, job->request->session);
+}
+
+void
+readers_drop_job(struct node *node, struct read_job *job)
+{
+    job->request->answered = true;
+    request_release(node, job->request);
+    readers_free_job(node, job);
 }
 
 void

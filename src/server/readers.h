@@ -55,6 +55,10 @@ struct readers *readers_start(struct node *node, uv_loop_t *loop, struct store *
 /* A job with empty buffers; NULL: QO_READS_QUEUED_MAX are under way. */
 struct read_job *readers_take_job(struct node *node);
 void readers_free_job(struct node *node, struct read_job *job);
+/* Whether anybody still waits for the answer of a job that has a request. */
+bool readers_job_wanted(struct node *node, const struct read_job *job);
+/* Frees the job, and its request without an answer, or after one. */
+void readers_drop_job(struct node *node, struct read_job *job);
 
 /* Queues a job; it starts with the next readers_flush(). */
 void readers_submit(struct node *node, struct read_job *job);

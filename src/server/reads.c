@@ -64,27 +64,12 @@ done(struct node *node, struct read_job *job)
     readers_free_job(node, job);
 }
 
-static void
-drop(struct node *node, struct read_job *job)
-{
-    job->request->answered = true;
-    request_release(node, job->request);
-    readers_free_job(node, job);
-}
-
-/* Whether anybody still waits for the answer. */
-static bool
-wanted(struct node *node, const struct read_job *job)
-{
-    return !job->request->answered && session_alive(node, job->request->session);
-}
-
 /* Nothing but the watermark may stand in the way now. */
 static void
 read_or_wait(struct node *node, struct read_job *job)
 {
-    if (!wanted(node, job)) {
-        drop(node, job);
+    if (!readers_job_wanted(node, job)) {
+        readers_drop_job(node, job);
     } else if (job->wire.has_min_seq && job->wire.min_seq > node->seq) {
         queue_add(&node->reads->wait_seq, job);
     } else {
@@ -169,7 +154,7 @@ fail_round(struct round *round)
     for (struct read_job *job = round->jobs.first; job != NULL; job = next) {
         next = job->next;
         request_fail_plain(round->node, job->request, QO_UNAVAILABLE, QO_RETRY_AFTER_MS);
-        drop(round->node, job);
+        readers_drop_job(round->node, job);
     }
     end_round(round);
 }

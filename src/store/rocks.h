@@ -44,8 +44,7 @@ void rocks_open(struct rocks *rocks, const struct rocks_options *options, const 
                 bool read_only);
 void rocks_close(struct rocks *rocks);
 
-/* Appends the value of `key` to `out`, without its format byte if `format` is given. False: there
- * is none. */
+/* Appends the value of `key` to `out`. False: there is none. */
 bool rocks_get(const struct rocks *rocks, const rocksdb_readoptions_t *options, enum family family,
                const struct key *key, struct buf *out);
 /* The same for values that begin with KEY_FORMAT, which is checked and left out. */

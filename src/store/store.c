@@ -289,15 +289,15 @@ store_delete_unique(struct store *store, uint16_t machine, uint16_t attribute, s
 
 void
 store_put_spilled(struct store *store, struct bytes id, uint32_t shard, uint64_t fingerprint,
-                  const uint64_t *seqs, uint32_t count)
+                  const uint64_t *versions, uint32_t count)
 {
     QO_PRE(count > 0);
     struct key key = key_spilled(shard, id, fingerprint);
     buf_clear(&store->scratch);
     buf_put_u8(&store->scratch, KEY_FORMAT);
     for (uint32_t i = 0; i < count; i++) {
-        QO_PRE(i == 0 || seqs[i] > seqs[i - 1]);
-        buf_put_le64(&store->scratch, seqs[i]);
+        QO_PRE(i == 0 || versions[i] > versions[i - 1]);
+        buf_put_le64(&store->scratch, versions[i]);
     }
     put(store, FAMILY_INDEX, &key, buf_bytes(&store->scratch));
 }
@@ -455,7 +455,7 @@ store_get_unique(struct store *store, uint16_t machine, uint16_t attribute, stru
 
 uint32_t
 store_get_spilled(struct store *store, struct bytes id, uint32_t shard, uint64_t fingerprint,
-                  uint64_t *seqs_out, uint32_t max)
+                  uint64_t *versions_out, uint32_t max)
 {
     struct key key = key_spilled(shard, id, fingerprint);
     struct buf *value = &store->scratch;
@@ -469,7 +469,7 @@ store_get_spilled(struct store *store, struct bytes id, uint32_t shard, uint64_t
     }
     uint32_t count = (uint32_t)(value->size / 8);
     for (uint32_t i = 0; i < count && i < max; i++) {
-        seqs_out[i] = get_le64(value->data + (size_t)8 * i);
+        versions_out[i] = get_le64(value->data + (size_t)8 * i);
     }
     return count < max ? count : max;
 }

@@ -10,9 +10,8 @@
  *          were put, how many of them have been left. A block is closed once the last seq of the
  *          store lies behind it: no row is put into it any more. A closed block whose rows are all
  *          dead is deleted as one range, without a look at any row; one that is mostly dead is
- *          looked through, row by row, if it
- *          does not die within SWEEP_PATIENCE_BLOCKS further blocks: a look costs a get, a range
- *          nothing.
+ *          looked through, row by row, if it does not die within SWEEP_PATIENCE_BLOCKS further
+ *          blocks: a look costs a get, a range nothing. Rows here are the items of runs (runs.h).
  * Trust    A counter exists only if this process saw the first put into its block: not for blocks
  *          begun before the store was opened, nor for those whose counter had no room
  *          (`tracked_from`). So put == dead proves all dead.

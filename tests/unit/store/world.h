@@ -26,7 +26,7 @@ enum {
     WORLD_ORDERS_MAX = 64,
     WORLD_VERSIONS_MAX = 600,
     WORLD_EVENTS_MAX = 20000,
-    WORLD_SPILL_EVERY = 5, /* Versions whose seqs the order's spilled row names. */
+    WORLD_SPILL_EVERY = 5, /* Versions that the order's spilled row names. */
     WORLD_FINGERPRINT = 77,
 };
 

@@ -12,6 +12,7 @@ enum thread_role {
     THREAD_LOOP,  /* libuv, sockets, libraft. */
     THREAD_STATE, /* Executes and commits. */
     THREAD_READER,
+    THREAD_BACKGROUND, /* Waits for a disk. */
 };
 
 /* Declares the calling thread; names it for debuggers. Once, at its start. */

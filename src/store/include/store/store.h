@@ -79,10 +79,10 @@ void store_put_unique(struct store *store, uint16_t machine, uint16_t attribute,
                       struct bytes id);
 void store_delete_unique(struct store *store, uint16_t machine, uint16_t attribute,
                          struct bytes value);
-/* The seqs of the events of order `id` whose request ids have this fingerprint, in seq order,
- * replacing what was there. */
+/* The versions of order `id` whose request ids have this fingerprint, rising, in place of what was
+ * there. */
 void store_put_spilled(struct store *store, struct bytes id, uint32_t shard, uint64_t fingerprint,
-                       const uint64_t *seqs, uint32_t count);
+                       const uint64_t *versions, uint32_t count);
 /* A definition that registry_add() has numbered. */
 void store_put_definition(struct store *store, const struct definition *definition);
 /* Writes everything put since the last commit and the new applied point, atomically. */
@@ -101,11 +101,11 @@ bool store_get_order(struct store *store, struct bytes id, uint32_t shard, struc
 bool store_get_event(struct store *store, uint64_t seq, struct buf *out);
 bool store_get_unique(struct store *store, uint16_t machine, uint16_t attribute, struct bytes value,
                       struct buf *id_out);
-/* Up to `max` seqs; the count. */
+/* Up to `max` versions; how many. */
 uint32_t store_get_spilled(struct store *store, struct bytes id, uint32_t shard,
-                           uint64_t fingerprint, uint64_t *seqs_out, uint32_t max);
-/* Reads many orders in one go, so that later gets find them warm: found[i] tells whether there is
- * one, records[i] its bytes in `arena`. */
+                           uint64_t fingerprint, uint64_t *versions_out, uint32_t max);
+/* Reads many orders in one go, so that later gets find them warm. records_out[i]: the bytes in
+ * `arena`, BYTES_NONE if there is no such order. */
 struct store_order_key {
     struct bytes id;
     uint32_t shard;

@@ -93,7 +93,7 @@ configure(struct consensus *consensus, uint32_t heartbeat_ms, uint32_t election_
 }
 
 struct consensus *
-consensus_open(const struct consensus_options *options)
+consensus_build(const struct consensus_options *options, const struct consensus_ground *ground)
 {
     QO_PRE(options->client.room != NULL && options->client.deliver != NULL);
     QO_PRE(options->client.leadership != NULL && options->client.checkpoint != NULL &&
@@ -102,45 +102,61 @@ consensus_open(const struct consensus_options *options)
         options->heartbeat_ms != 0 ? options->heartbeat_ms : HEARTBEAT_MS_DEFAULT;
     uint32_t election_ms = options->election_ms != 0 ? options->election_ms : ELECTION_MS_DEFAULT;
     QO_PRE(election_ms >= 4 * heartbeat_ms);
-    consensus_prepare_process();
     struct consensus *consensus = mem_zalloc(sizeof *consensus);
-    char path[BIRTH_PATH_MAX];
-    birth_open(options->directory, &consensus->identity);
-    birth_path(options->directory, "ballot", path);
-    ballot_open(&consensus->ballot, path);
-    birth_path(options->directory, "log", path);
+    consensus->identity = ground->identity;
+    consensus->ballot = ground->ballot;
+    consensus->below = ground->below;
     consensus->client = options->client;
     for (size_t i = 0; i < QO_PROPOSALS_MAX; i++) {
         consensus->proposals[i].next = consensus->free_proposals;
         consensus->free_proposals = &consensus->proposals[i];
     }
-    struct disk_uv_options disk = {
-        .directory = path,
-        .loop = options->loop,
-        .cluster_id = consensus->identity.cluster_id,
-        .address = own_address(&consensus->identity),
-        .peer_timeout_ms = 2 * election_ms,
-    };
-    consensus->below = disk_uv_open(&disk);
     struct shim_hooks hooks = {
         .context = consensus,
-        .freshen = disk_uv_freshen,
-        .freshen_context = options->loop,
+        .freshen = ground->freshen,
+        .freshen_context = ground->freshen_context,
         .settled = handover_settled,
         .loaded = loaded,
     };
     shim_init(&consensus->shim, consensus->below, &hooks);
+    consensus->shim.rules = *ground->rules;
     consensus->shim.ballot = &consensus->ballot;
     snapshots_init(consensus,
                    options->log_bytes_max != 0 ? options->log_bytes_max : QO_LOG_BYTES_MAX_DEFAULT);
     int status = raft_init(&consensus->raft, &consensus->shim.io, &consensus->snapshots.fsm,
-                           consensus->identity.node_id, disk.address);
+                           consensus->identity.node_id, own_address(&consensus->identity));
     if (status != 0) {
-        qo_fatal(FATAL_DIRECTORY, "cannot open the log in %s: %s", path,
+        qo_fatal(FATAL_DIRECTORY, "cannot open the log in %s: %s", ground->where,
                  raft_errmsg(&consensus->raft));
     }
     configure(consensus, heartbeat_ms, election_ms);
     return consensus;
+}
+
+struct consensus *
+consensus_open(const struct consensus_options *options)
+{
+    consensus_prepare_process();
+    char path[BIRTH_PATH_MAX];
+    struct consensus_ground *ground = mem_zalloc(sizeof *ground); /* Kept: disk_uv borrows of it. */
+    birth_open(options->directory, &ground->identity);
+    birth_path(options->directory, "ballot", path);
+    ballot_open(&ground->ballot, path);
+    birth_path(options->directory, "log", path);
+    struct disk_uv_options disk = {
+        .directory = path,
+        .loop = options->loop,
+        .cluster_id = ground->identity.cluster_id,
+        .address = own_address(&ground->identity),
+        .peer_timeout_ms =
+            2 * (options->election_ms != 0 ? options->election_ms : ELECTION_MS_DEFAULT),
+    };
+    ground->below = disk_uv_open(&disk);
+    ground->freshen = disk_uv_freshen;
+    ground->freshen_context = options->loop;
+    ground->where = path;
+    ground->rules = &shim_rules_all;
+    return consensus_build(options, ground);
 }
 
 const struct consensus_identity *

@@ -10,6 +10,7 @@
 #include "common/assert.h"
 #include "common/bytes.h"
 #include "consensus/consensus.h"
+#include "state.h"
 
 /* Log writes share the pool with checkpoints and the segments that raft_uv prepares. */
 enum { POOL_THREADS_MIN = 8 };
@@ -98,7 +99,7 @@ start_pool(void)
 }
 
 void
-consensus_prepare_process(void)
+process_set_heap(void)
 {
     static struct raft_heap heap = {
         .malloc = heap_malloc,
@@ -108,10 +109,16 @@ consensus_prepare_process(void)
         .aligned_alloc = heap_aligned_alloc,
         .aligned_free = heap_aligned_free,
     };
+    raft_heap_set(&heap);
+}
+
+void
+consensus_prepare_process(void)
+{
     static bool prepared;
     if (!prepared) {
         prepared = true;
-        raft_heap_set(&heap);
+        process_set_heap();
         (void)signal(SIGPIPE, SIG_IGN); /* A peer that is gone is an error of a write, no more. */
         start_pool();
     }

@@ -69,6 +69,29 @@ struct consensus {
     struct snapshots snapshots;
 };
 
+/* -- consensus.c: what a node stands on -------------------------------------------------------- */
+
+/* What consensus_open() finds on the disk, and a simulated world puts in its place. */
+struct consensus_ground {
+    struct consensus_identity identity; /* With this boot counted. */
+    struct raft_io *below;              /* Not yet initialised. The node's until the end. */
+    struct ballot ballot;               /* Open. */
+    void (*freshen)(void *context);     /* As in struct shim_hooks. May be NULL. */
+    void *freshen_context;
+    const char *where;              /* Names the log to people who read of a failure. */
+    const struct shim_rules *rules; /* Borrowed until return. */
+};
+
+/* Gives a node on this ground; `directory` and `loop` of the options are not looked at. The rest is
+ * as consensus_open() says, which calls it. */
+struct consensus *consensus_build(const struct consensus_options *options,
+                                  const struct consensus_ground *ground);
+
+/* -- process.c: libraft's memory --------------------------------------------------------------- */
+
+/* The part of consensus_prepare_process() that a process without libuv needs too. */
+void process_set_heap(void);
+
 /* -- handover.c: what libraft decided reaches the client --------------------------------------- */
 
 /* The shim's hook after every event: delivers, says who leads, tells proposers and readers. */

@@ -96,3 +96,13 @@ peek_lower_next(struct raft *raft, raft_id id, uint64_t next)
         progress->next_index = next;
     }
 }
+
+void
+peek_probe_from_end(struct raft *raft, raft_id id)
+{
+    struct raft_progress *progress = progress_of(raft, id);
+    if (progress != NULL && progress->state == PROGRESS_PROBE &&
+        raft->log.snapshot.last_index != 0 && peek_term(raft, progress->next_index - 1) == 0) {
+        progress->next_index = peek_last_index(raft) + 1;
+    }
+}

@@ -1,5 +1,5 @@
 /*
- * peek: the one place that reads, and in one case sets, the fields of libraft's own structures.
+ * peek: the one place that reads, and in two cases sets, the fields of libraft's own structures.
  *
  * libraft 0.15 has no functions for them, but they are public there; a later version hides them.
  * Thread: the loop.
@@ -33,5 +33,9 @@ bool peek_wants_snapshot(const struct raft_progress *progress);
 /* If the leader streams to this member and counts entries from `next` on as sent, says that they
  * are not: they are sent again, which is always safe. */
 void peek_lower_next(struct raft *raft, raft_id id, uint64_t next);
+
+/* If the leader is about to probe this member before the beginning of its log, lets it probe from
+ * the end, as when it was elected: the member's answer says where it really is. Always safe. */
+void peek_probe_from_end(struct raft *raft, raft_id id);
 
 #endif

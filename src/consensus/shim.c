@@ -21,6 +21,7 @@ const struct shim_rules shim_rules_all = {
     .late_votes = true,
     .windows = true,
     .no_install = true,
+    .probe_from_end = true,
 };
 
 int

@@ -36,6 +36,7 @@ struct shim_rules {
     bool late_votes;       /* guard 4: no vote within one election timeout after the start */
     bool windows;          /* guard 4m, B3, B4: bounded messages, bounded bytes to a peer */
     bool no_install;       /* InstallSnapshot is dropped both ways */
+    bool probe_from_end;   /* S-11 */
 };
 extern const struct shim_rules shim_rules_all;
 

@@ -114,6 +114,20 @@ shim_rewind_trimmed(struct shim *shim)
 
 /* -- Handing below ----------------------------------------------------------------------------- */
 
+/*
+ * S-11, cures a fault found here: when a send fails, libraft probes from behind what the member has
+ * acknowledged in this term. For one that was away since the election that is index 1, which a log
+ * with a snapshot no longer holds, so at its first sign of life it is offered a snapshot and no
+ * entries, though it may lack next to nothing; and for as long as this leader leads.
+ */
+static void
+probe_anew(struct shim *shim, const struct shim_send *send)
+{
+    if (send->status != 0 && send->peer != NULL && shim->rules.probe_from_end) {
+        peek_probe_from_end(shim_raft(shim), send->peer->id);
+    }
+}
+
 static void
 finish(struct shim_send *send)
 {
@@ -123,6 +137,7 @@ finish(struct shim_send *send)
         send->callback(send->request, send->status);
         shim_leave(shim);
     }
+    probe_anew(shim, send);
     mem_free(send);
 }
 

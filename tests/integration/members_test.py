@@ -2,7 +2,8 @@
 """
 Goal: a member that lost its directory, or that the log has left behind, does no harm: it does not
 vote, counts for nothing and answers nothing old.
-Method: a directory is emptied; a member is kept away until the log, made short, begins after it.
+Method: a directory is emptied; a member is kept away until the log, made short, begins after it,
+and another not for so long.
 """
 
 import shutil
@@ -77,7 +78,9 @@ class Emptied(quorder.Test):
 LOG_BYTES = 4 << 20
 
 
-class Behind(quorder.Test):
+class Short(quorder.Test):
+    """A cluster whose log is short."""
+
     machines = (quorder.TOGGLE,)
     flags = ("--log-bytes", str(LOG_BYTES))
 
@@ -95,6 +98,31 @@ class Behind(quorder.Test):
         members = self.cluster.call(asked, "cluster.status")["members"]
         return [m for m in members if m["id"] == n][0]
 
+
+class Away(Short):
+    def test_a_member_that_was_away_at_an_election_catches_up(self):
+        """The log still holds all that it lacks, though it no longer begins with entry 1."""
+        client = self.cluster.client(self.rng)
+        client.call("order.create", id="a", machine="toggle", request_id="a/1")
+        self.fill(client, "a", 3 * LOG_BYTES)
+        self.cluster.digests()
+        for round_ in range(scale(1, 3, 10)):
+            leader = self.cluster.leader()
+            away, rest = self.cluster.others(leader)
+            self.cluster.kill_at_once([leader, away])
+            self.cluster.restart(leader)
+            self.cluster.leader([leader, rest])  # Of a new term, which `away` has not heard of.
+            quorder.pause(2.0)  # The leader has tried to reach it more than once.
+            client.call("order.create", id=f"a-{round_}", machine="toggle", request_id="1")
+            self.cluster.restart(away)
+            self.cluster.digests(20)
+            for n in self.cluster.all():
+                for member in self.cluster.call(n, "cluster.status")["members"]:
+                    self.assertNotEqual(member["state"], "needs_rebuild")
+        client.close()
+
+
+class Behind(Short):
     def test_counts_for_nothing_and_answers_nothing_old(self):
         client = self.cluster.client(self.rng)
         client.call("order.create", id="b", machine="toggle", request_id="b/1")

@@ -34,7 +34,7 @@ feeds_open(void)
     return mem_zalloc(sizeof(struct feeds));
 }
 
-/* -- Filters ------------------------------------------------------------------------------------*/
+/* -- Filters ---------------------------------------------------------------------------------- */
 
 static struct wire_names
 copy_names(struct arena *arena, const struct wire_names *names)
@@ -76,7 +76,7 @@ position_lost(struct node *node, struct request *request, const struct wire_requ
     return true;
 }
 
-/* -- feed.read ----------------------------------------------------------------------------------*/
+/* -- feed.read -------------------------------------------------------------------------------- */
 
 /* A job ran. Nothing found, and neither its time nor the events to look at are over: it waits. */
 static void
@@ -146,7 +146,7 @@ review_reads(struct node *node, bool moved, int64_t now_us)
     }
 }
 
-/* -- Subscriptions ------------------------------------------------------------------------------*/
+/* -- Subscriptions ---------------------------------------------------------------------------- */
 
 static void
 free_subscription(struct node *node, struct subscription *subscription)
@@ -355,7 +355,7 @@ feeds_credit(struct node *node, struct session_ref session, struct request *requ
     send_more(node, *at, false);
 }
 
-/* -- Progress -----------------------------------------------------------------------------------*/
+/* -- Progress --------------------------------------------------------------------------------- */
 
 void
 feeds_progress(struct node *node)

@@ -61,7 +61,7 @@ forward_open(struct node *node)
     return forward;
 }
 
-/* -- The end of a link --------------------------------------------------------------------------*/
+/* -- The end of a link ------------------------------------------------------------------------ */
 
 /* What was sent may have arrived. */
 static void
@@ -111,7 +111,7 @@ broke(struct link *link, const char *why)
     }
 }
 
-/* -- Answers ------------------------------------------------------------------------------------*/
+/* -- Answers ---------------------------------------------------------------------------------- */
 
 /* False: this is not what a node answers. */
 static bool
@@ -186,7 +186,7 @@ was_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *room)
     }
 }
 
-/* -- Connecting ---------------------------------------------------------------------------------*/
+/* -- Connecting ------------------------------------------------------------------------------- */
 
 static void
 connected(uv_connect_t *connect, int status)
@@ -267,7 +267,7 @@ open_link(struct link *link)
     }
 }
 
-/* -- Sending ------------------------------------------------------------------------------------*/
+/* -- Sending ---------------------------------------------------------------------------------- */
 
 static struct link *
 find_link(struct node *node, uint32_t member_id)

@@ -13,7 +13,7 @@
 #include "wire/response.h"
 #include "writes.h"
 
-/* -- Writes: from the wire's form to the log's --------------------------------------------------*/
+/* -- Writes: from the wire's form to the log's ------------------------------------------------ */
 
 static struct operation
 operation_of(const struct wire_operation *wire)
@@ -94,7 +94,7 @@ add_operations(struct node *node, struct request *request, const struct wire_req
     writes_add(node, request, commands, count);
 }
 
-/* -- machine.put: compiled on a reader, then decided by the log ---------------------------------*/
+/* -- machine.put: compiled on a reader, then decided by the log ------------------------------- */
 
 static void
 compile(struct read_job *job, struct store *store, struct store_view *view)
@@ -157,7 +157,7 @@ put_machine(struct node *node, struct request *request, const struct wire_reques
     readers_submit(node, job);
 }
 
-/* -- What only a leader answers -----------------------------------------------------------------*/
+/* -- What only a leader answers --------------------------------------------------------------- */
 
 static void
 answer_as_leader(struct node *node, struct request *request, const struct arrival *arrival,
@@ -197,7 +197,7 @@ answer_by_leader(struct node *node, struct request *request, const struct arriva
     }
 }
 
-/* -- Dispatch -----------------------------------------------------------------------------------*/
+/* -- Dispatch --------------------------------------------------------------------------------- */
 
 /* A request that was taken: goes to the part that answers it. */
 static void

@@ -67,7 +67,7 @@ node_leader_address(struct node *of)
     return status->leader_id == 0 ? BYTES_NONE : bytes_text(status->leader_address);
 }
 
-/* -- What consensus calls -----------------------------------------------------------------------*/
+/* -- What consensus calls --------------------------------------------------------------------- */
 
 static bool
 room(void *context, size_t size)
@@ -132,7 +132,7 @@ restore(void *context, struct bytes manifest, uint64_t index)
     }
 }
 
-/* -- The loop -----------------------------------------------------------------------------------*/
+/* -- The loop --------------------------------------------------------------------------------- */
 
 static void
 executed(void *context, const struct state_item *item)
@@ -280,7 +280,7 @@ start_handles(void)
     }
 }
 
-/* -- Start --------------------------------------------------------------------------------------*/
+/* -- Start ------------------------------------------------------------------------------------ */
 
 static void
 open_log(void)

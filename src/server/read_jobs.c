@@ -94,7 +94,7 @@ fits(struct reading *reading, size_t before)
     return false;
 }
 
-/* -- Orders -------------------------------------------------------------------------------------*/
+/* -- Orders ----------------------------------------------------------------------------------- */
 
 static void
 read_as_of(struct reading *reading)
@@ -203,7 +203,7 @@ read_history(struct reading *reading)
     wire_end_history(&list, page.more, reading->applied_seq);
 }
 
-/* -- Lists --------------------------------------------------------------------------------------*/
+/* -- Lists ------------------------------------------------------------------------------------ */
 
 #define CURSOR_FORMAT "e%" PRIx64
 
@@ -321,7 +321,7 @@ read_list(struct reading *reading)
     wire_end_order_list(&list, at_end ? BYTES_NONE : bytes_text(cursor), reading->applied_seq);
 }
 
-/* -- Machines -----------------------------------------------------------------------------------*/
+/* -- Machines --------------------------------------------------------------------------------- */
 
 static void
 read_machine_get(struct reading *reading)
@@ -395,7 +395,7 @@ read_machine_list(struct reading *reading)
     wire_end_machines(&list);
 }
 
-/* -- Entry --------------------------------------------------------------------------------------*/
+/* -- Entry ------------------------------------------------------------------------------------ */
 
 static struct reading
 begin(struct read_job *job, struct store *store, struct store_view *view)

@@ -57,7 +57,7 @@ list_move(struct job_list *to, struct job_list *from)
     }
 }
 
-/* -- A reader -----------------------------------------------------------------------------------*/
+/* -- A reader --------------------------------------------------------------------------------- */
 
 /* Waits for work and takes a fair share of it, so that all readers have some. */
 static struct job_list
@@ -129,7 +129,7 @@ reader_main(void *argument)
     return NULL;
 }
 
-/* -- The loop -----------------------------------------------------------------------------------*/
+/* -- The loop --------------------------------------------------------------------------------- */
 
 static void
 take_done(uv_async_t *async)

@@ -102,7 +102,7 @@ reads_add(struct node *node, struct request *request, struct bytes message,
     }
 }
 
-/* -- Rounds -------------------------------------------------------------------------------------*/
+/* -- Rounds ----------------------------------------------------------------------------------- */
 
 static struct round *
 take_round(struct node *node)
@@ -184,7 +184,7 @@ reads_flush(struct node *node)
     }
 }
 
-/* -- Waiting for a seq --------------------------------------------------------------------------*/
+/* -- Waiting for a seq ------------------------------------------------------------------------ */
 
 static void
 review(struct node *node)

@@ -95,7 +95,7 @@ touch(struct session *session)
     }
 }
 
-/* -- The end of a session -----------------------------------------------------------------------*/
+/* -- The end of a session --------------------------------------------------------------------- */
 
 static void
 closed(uv_handle_t *handle)
@@ -194,7 +194,7 @@ end(struct session *session, const struct wire_refusal *refusal)
     touch(session);
 }
 
-/* -- Writing ------------------------------------------------------------------------------------*/
+/* -- Writing ---------------------------------------------------------------------------------- */
 
 struct write {
     uv_write_t uv;
@@ -270,7 +270,7 @@ flush(struct session *session)
     if (session->state == SESSION_FREE || session->state == SESSION_CLOSING) {
         return;
     }
-    if (unsent_bytes(session) > 2 * QO_CONNECTION_ANSWER_BYTES_MAX) {
+    if (unsent_bytes(session) > (size_t)2 * QO_CONNECTION_ANSWER_BYTES_MAX) {
         log_limited(&session->node->sessions->defect_log, LOG_WARN, "connection_deaf",
                     "session=%u unsent_bytes=%llu", session->slot,
                     (unsigned long long)unsent_bytes(session));
@@ -301,7 +301,7 @@ sessions_flush(struct node *node)
     }
 }
 
-/* -- Reading ------------------------------------------------------------------------------------*/
+/* -- Reading ---------------------------------------------------------------------------------- */
 
 static bool
 may_read(const struct session *session)
@@ -489,7 +489,7 @@ resume_reading(struct session *session)
     }
 }
 
-/* -- Beginning ----------------------------------------------------------------------------------*/
+/* -- Beginning -------------------------------------------------------------------------------- */
 
 static struct session *
 take_slot(struct sessions *sessions)
@@ -592,7 +592,7 @@ sessions_listen(struct node *node, const char *address)
     }
 }
 
-/* -- What others ask ----------------------------------------------------------------------------*/
+/* -- What others ask -------------------------------------------------------------------------- */
 
 bool
 session_alive(struct node *node, struct session_ref session)

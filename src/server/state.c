@@ -32,7 +32,7 @@ struct state {
     uint64_t executed_index; /* Under the lock. */
 };
 
-/* -- The state thread ---------------------------------------------------------------------------*/
+/* -- The state thread ------------------------------------------------------------------------- */
 
 static void
 execute(struct state *state, struct state_item *item)
@@ -86,7 +86,7 @@ state_main(void *argument)
     return NULL;
 }
 
-/* -- The loop -----------------------------------------------------------------------------------*/
+/* -- The loop --------------------------------------------------------------------------------- */
 
 static void
 take_back(uv_async_t *async)

@@ -52,7 +52,7 @@ status_ping(struct node *node, struct request *request)
     }
 }
 
-/* -- cluster.status -----------------------------------------------------------------------------*/
+/* -- cluster.status --------------------------------------------------------------------------- */
 
 struct sizes {
     struct wire_store_size items[SIZES_MAX];

@@ -32,7 +32,7 @@ timers_open(struct node *node)
     return mem_zalloc(sizeof(struct timers));
 }
 
-/* -- Reigns -------------------------------------------------------------------------------------*/
+/* -- Reigns ----------------------------------------------------------------------------------- */
 
 static void marker_passed(void *context);
 
@@ -72,7 +72,7 @@ timers_leadership(struct node *node, bool ready)
     }
 }
 
-/* -- Scans --------------------------------------------------------------------------------------*/
+/* -- Scans ------------------------------------------------------------------------------------ */
 
 /* Reader. `context` is the timers. */
 static void

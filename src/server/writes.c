@@ -77,7 +77,7 @@ writes_pending_bytes(const struct writes *writes)
     return writes->encoded.size - writes->encoded_taken + writes->in_flight_bytes;
 }
 
-/* -- Admission ----------------------------------------------------------------------------------*/
+/* -- Admission -------------------------------------------------------------------------------- */
 
 bool
 writes_admit(struct node *node, bool create, struct wire_failure *failure_out)
@@ -158,7 +158,7 @@ writes_time_floor(struct node *node)
     return node->writes->in_flight > 0 ? node->time : writes_time(node);
 }
 
-/* -- Batches ------------------------------------------------------------------------------------*/
+/* -- Batches ---------------------------------------------------------------------------------- */
 
 static struct batch *
 take_batch(struct node *node)
@@ -353,7 +353,7 @@ writes_flush(struct node *node)
     }
 }
 
-/* -- Results ------------------------------------------------------------------------------------*/
+/* -- Results ---------------------------------------------------------------------------------- */
 
 static void
 put_command(struct buf *out, const struct command_result *result, int operation,

@@ -32,7 +32,7 @@ deadlines_empty(const struct store *store)
     return store->deadlines.items.size == 0 && store->deadlines.left.size == 0;
 }
 
-/* -- Counters -----------------------------------------------------------------------------------*/
+/* -- Counters --------------------------------------------------------------------------------- */
 
 static uint32_t
 home_of(int64_t deadline)
@@ -88,7 +88,7 @@ count_put(struct deadlines *deadlines, int64_t deadline, uint64_t index, int64_t
     }
 }
 
-/* -- Writing: the state thread ------------------------------------------------------------------*/
+/* -- Writing: the state thread ---------------------------------------------------------------- */
 
 void
 store_put_deadline(struct store *store, int64_t deadline, struct bytes id, uint32_t shard,
@@ -200,7 +200,7 @@ deadlines_commit(struct store *store, const struct applied_point *applied)
     forget_passed(deadlines, applied->time);
 }
 
-/* -- Reading ------------------------------------------------------------------------------------*/
+/* -- Reading ---------------------------------------------------------------------------------- */
 
 /* Whether an order still has this deadline from this entry into its state. */
 static bool

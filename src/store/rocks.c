@@ -68,7 +68,7 @@ options_of_database(rocksdb_options_t *options, const struct rocks_options *shar
     rocksdb_options_set_stats_persist_period_sec(options, 0);
 }
 
-static const double MEMTABLE_BLOOM_RATIO = 0.05; /* Of the memtable's size. */
+static const double memtable_bloom_ratio = 0.05; /* Of the memtable's size. */
 
 static void
 options_of_family(rocksdb_options_t *options, enum family family,
@@ -100,7 +100,7 @@ options_of_family(rocksdb_options_t *options, enum family family,
     if (family == FAMILY_INDEX) {
         /* Asked at each command of an order with more request ids than its record remembers, for a
          * row that is mostly not there. */
-        rocksdb_options_set_memtable_prefix_bloom_size_ratio(options, MEMTABLE_BLOOM_RATIO);
+        rocksdb_options_set_memtable_prefix_bloom_size_ratio(options, memtable_bloom_ratio);
         rocksdb_options_set_memtable_whole_key_filtering(options, 1);
     }
     if (family == FAMILY_ORDERS) {

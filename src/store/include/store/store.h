@@ -94,7 +94,7 @@ struct store_counters {
 };
 struct store_counters store_counters(const struct store *store);
 
-/* -- Reading the newest committed state: the state thread ---------------------------------------*/
+/* -- Reading the newest committed state: the state thread ------------------------------------- */
 
 /* Each appends to `out` and says whether there was one. */
 bool store_get_order(struct store *store, struct bytes id, uint32_t shard, struct buf *out);
@@ -135,7 +135,7 @@ uint32_t store_scan_deadlines(struct store *store, struct deadline_place from, i
                               struct arena *arena, struct store_deadline *rows_out, uint32_t max,
                               struct deadline_place *next_out);
 
-/* -- Reading elsewhere: views -------------------------------------------------------------------*/
+/* -- Reading elsewhere: views ----------------------------------------------------------------- */
 
 struct store_view; /* A RocksDB snapshot. Thread: the one that began it; many at a time. */
 
@@ -169,7 +169,7 @@ bool store_list_next(struct store_list *list, struct bytes *id_out, struct bytes
 uint64_t store_list_position(const struct store_list *list, bool *end_out);
 void store_list_end(struct store_list *list);
 
-/* -- Checkpoints, space, care: background -------------------------------------------------------*/
+/* -- Checkpoints, space, care: background ----------------------------------------------------- */
 
 /* Makes the committed state durable by a checkpoint in `directory`/checkpoints/<applied index>,
  * removes older ones but one, and gives the applied point it holds. Blocks on disk. Any one thread.

@@ -43,7 +43,7 @@ static const char usage_text[] =
     "  --help, --version\n"
     "\n"
     "Exit status: 2 usage; 10 configuration, 11 data directory, 12 storage, 13 corruption,\n"
-    "14 state differs, 15 consensus, 16 memory, 17 newer entry, 18 network (cluster/README.md).\n";
+    "15 consensus, 16 memory, 17 newer entry, 18 network (cluster/README.md).\n";
 
 static _Noreturn void
 usage_error(const char *what, const char *argument)

@@ -38,7 +38,6 @@ void assert_set_log_index(unsigned long long index);
     X(FATAL_DIRECTORY, 11, "data directory")                                                       \
     X(FATAL_STORAGE, 12, "storage")                                                                \
     X(FATAL_CORRUPT, 13, "corruption")                                                             \
-    X(FATAL_DIVERGED, 14, "state differs")                                                         \
     X(FATAL_RAFT, 15, "consensus")                                                                 \
     X(FATAL_MEMORY, 16, "memory")                                                                  \
     X(FATAL_LEVEL, 17, "newer entry")                                                              \

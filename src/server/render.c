@@ -101,7 +101,7 @@ render_event(const struct event_record *event, const struct definition *definiti
         .actor = event->actor,
         .reason = event->reason,
         .request_id = event->request_id.size == 0 ? BYTES_NONE : event->request_id,
-        .trace = event->trace.size == 0 ? BYTES_NONE : event->trace,
+        .trace = event->trace,
         .attributes = event->attributes,
     };
 }

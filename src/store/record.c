@@ -32,6 +32,8 @@ enum {
     CHECKED_FROM = 5, /* Where the bytes begin that the checksum covers. */
     EVENT_FORMAT = 1,
     EVENT_FLAG_TIMER = 1,
+    EVENT_FLAG_TRACE = 2, /* There is a trace, perhaps an empty one. */
+    EVENT_FLAGS = EVENT_FLAG_TIMER | EVENT_FLAG_TRACE,
     BODY_FIXED_SIZE = 3 + 2 * 2 + 4 + 4 * 2 + 7 * 8 + 16 + 4,
     BODY_MAX = BODY_FIXED_SIZE + QO_ID_MAX + QO_REQUEST_ID_MAX + QO_TRACE_MAX,
     PERSONAL_PARTS = 4,
@@ -198,7 +200,8 @@ event_record_valid(const struct event_record *event)
 static uint8_t *
 body_write(const struct event_record *event, uint8_t *at)
 {
-    *at++ = event->timer ? EVENT_FLAG_TIMER : 0;
+    *at++ = (uint8_t)((event->timer ? EVENT_FLAG_TIMER : 0) |
+                      (event->trace.data != NULL ? EVENT_FLAG_TRACE : 0));
     *at++ = (uint8_t)event->kind;
     *at++ = event->shard;
     at = step_put16(at, event->operation);
@@ -228,11 +231,12 @@ body_write(const struct event_record *event, uint8_t *at)
 static const uint8_t *
 body_read(const uint8_t *at, const uint8_t *end, struct event_record *event)
 {
-    if ((size_t)(end - at) < BODY_FIXED_SIZE || at[0] > EVENT_FLAG_TIMER ||
+    if ((size_t)(end - at) < BODY_FIXED_SIZE || (at[0] & ~EVENT_FLAGS) != 0 ||
         at[1] != EVENT_KIND_ORDER) {
         return NULL;
     }
-    event->timer = *at++ == EVENT_FLAG_TIMER;
+    uint8_t flags = *at++;
+    event->timer = (flags & EVENT_FLAG_TIMER) != 0;
     event->kind = EVENT_KIND_ORDER;
     at++;
     event->shard = *at++;
@@ -261,8 +265,9 @@ body_read(const uint8_t *at, const uint8_t *end, struct event_record *event)
     at += id_size;
     event->request_id = request_id_size == 0 ? BYTES_NONE : bytes_make(at, request_id_size);
     at += request_id_size;
-    event->trace = trace_size == 0 ? BYTES_NONE : bytes_make(at, trace_size);
-    return at + trace_size;
+    bool has_trace = (flags & EVENT_FLAG_TRACE) != 0;
+    event->trace = has_trace ? bytes_make(at, trace_size) : BYTES_NONE;
+    return trace_size == 0 || has_trace ? at + trace_size : NULL;
 }
 
 /* The personal part as pieces: the sizes, then the parts. `sizes` holds the first. */

@@ -87,6 +87,16 @@ class Subscriber(Reader):
 class Feed(quorder.Test):
     machines = (quorder.TOGGLE, quorder.PARCEL)
 
+    def test_an_empty_text_is_not_none(self):
+        leader = self.cluster.leader()
+        texts = ("actor", "reason", "trace")
+        for i, value in enumerate((None, "", "x")):
+            order = f"texts-{i}"
+            self.cluster.call(leader, "order.create", id=order, machine="toggle",
+                              **{name: value for name in texts})
+            event = self.cluster.call(leader, "order.history", id=order)["events"][0]
+            self.assertEqual([event[name] for name in texts], [value] * 3)
+
     def test_every_event_once(self):
         readers = [Reader(self.cluster, 1), Reader(self.cluster, 2), Subscriber(self.cluster, 3),
                    Subscriber(self.cluster, 4)]

@@ -138,7 +138,7 @@ random_event(uint64_t *prng, struct event_input *input)
         .deadline = (int64_t)seed_next(prng),
         .id = random_bytes(prng, input->id, 1, sizeof input->id),
         .request_id = maybe(prng, input->request_id, 1, sizeof input->request_id),
-        .trace = maybe(prng, input->trace, 1, sizeof input->trace),
+        .trace = maybe(prng, input->trace, 0, sizeof input->trace),
         .actor = maybe(prng, input->actor, 0, sizeof input->actor),
         .reason = maybe(prng, input->reason, 0, sizeof input->reason),
         .attributes = maybe(prng, input->attributes, 2, sizeof input->attributes),

@@ -75,7 +75,7 @@ struct event_record {
     int64_t entered_at, deadline;
     struct content_digest content;
     struct sha256 chain;
-    struct bytes id, request_id, trace; /* request_id and trace: size 0 if absent. */
+    struct bytes id, request_id, trace; /* request_id, trace: data NULL: absent. */
     /* Personal: enters the chain by its own hash, see event_record_chain(). */
     struct bytes actor, reason; /* data NULL: absent. */
     struct bytes attributes;    /* Brought by the command, canonical list, nil included. */

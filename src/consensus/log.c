@@ -74,7 +74,8 @@ log_root_decode(struct bytes content, struct log_root *root_out)
         .snapshot_index = get_le64(at + 48),
         .snapshot_term = get_le64(at + 56),
     };
-    return root_out->segment_bytes % LOG_BLOCK == 0 && root_out->segment_bytes >= 2 * LOG_BLOCK &&
+    return root_out->segment_bytes % LOG_BLOCK == 0 &&
+           root_out->segment_bytes >= UINT64_C(2) * LOG_BLOCK &&
            root_out->segment_bytes <= QO_LOG_SEGMENT_BYTES_MAX && root_out->first_serial > 0 &&
            root_out->first_sequence > 0;
 }
@@ -122,7 +123,7 @@ log_create(const struct log_disk *disk, const struct log_shape *shape,
     uint64_t manifest_max =
         shape->manifest_bytes_max != 0 ? shape->manifest_bytes_max : QO_LOG_MANIFEST_BYTES_MAX;
     uint8_t root_bytes[LOG_ROOT_BYTES], vote[LOG_VOTE_BYTES] = {1}, mark[LOG_MARK_BYTES] = {0};
-    QO_PRE(root.segment_bytes % LOG_BLOCK == 0 && root.segment_bytes >= 2 * LOG_BLOCK);
+    QO_PRE(root.segment_bytes % LOG_BLOCK == 0 && root.segment_bytes >= UINT64_C(2) * LOG_BLOCK);
     QO_PRE(root.segment_bytes <= QO_LOG_SEGMENT_BYTES_MAX);
     log_root_encode(&root, root_bytes);
 

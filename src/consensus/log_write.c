@@ -53,6 +53,7 @@ encode_write(struct log *log, struct plan plan)
     uint64_t at = 0;
     for (uint32_t left = plan.records; left > 0; left--) {
         struct log_append *request = log->waiting;
+        QO_ASSERT(request != NULL); /* The plan counted it. */
         const struct log_entry *entry = &request->entries[request->written];
         uint64_t index = request->first_index + request->written;
         struct log_record record = {

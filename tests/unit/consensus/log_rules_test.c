@@ -301,7 +301,7 @@ static void
 keeps_segments_for_members_that_lag_up_to_a_bound(void **state)
 {
     struct log_status status;
-    static const uint64_t keeps[] = {0, 6 * SEGMENT_BYTES};
+    static const uint64_t keeps[] = {0, UINT64_C(6) * SEGMENT_BYTES};
     for (size_t i = 0; i < sizeof keeps / sizeof keeps[0]; i++) {
         struct log_options options = {.disk = &world.sim.table, .keep_bytes = keeps[i]};
         log_free(world.log);

@@ -1,0 +1,139 @@
+/* See run.h. Thread: the run's. */
+#include "run.h"
+
+#include <string.h>
+
+#include "clients.h"
+#include "events.h"
+#include "member.h"
+#include "model.h"
+#include "shim.h"
+#include "store/store.h"
+#include "story.h"
+#include "truth.h"
+#include "weather.h"
+
+enum {
+    CALM_US = 2000000,      /* Clients go on so long after all is mended. */
+    ANSWERED_US = 30000000, /* Then all is answered within this, */
+    LEVEL_US = 20000000,    /* and everybody has the same within this. */
+};
+
+int
+run_rules_without(const char *name, struct shim_rules *rules_out)
+{
+    static const struct {
+        const char *name;
+        size_t at;
+    } rules[] = {
+#define RULE(member) {#member, offsetof(struct shim_rules, member)}
+        RULE(clamp_acks),       RULE(own_entry_first),
+        RULE(pace_completions), RULE(storage_is_fatal),
+        RULE(stored_candidacy), RULE(serial_truncate),
+        RULE(never_inside),     RULE(watch),
+        RULE(late_votes),       RULE(windows),
+        RULE(no_install),       RULE(probe_from_end),
+        RULE(skip_committed),
+#undef RULE
+    };
+    *rules_out = shim_rules_all;
+    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
+        if (strcmp(rules[i].name, name) == 0) {
+            bool off = false;
+            memcpy((char *)rules_out + rules[i].at, &off, sizeof off);
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static bool
+takes_part(unsigned id)
+{
+    return id != weather_left_down() && !member_needs_rebuild(id);
+}
+
+/* Everybody who can has executed everything, consumers have had it all, and timers have fired. */
+static bool
+level(const struct climate *climate)
+{
+    bool same = weather_all_up() && consumers_done();
+    int64_t wall_us = INT64_MAX;
+    for (unsigned id = 1; id <= members_count() && same; id++) {
+        if (takes_part(id)) {
+            same = store_applied(member_store(id))->index == truth_head();
+            wall_us = member_wall_us(id) < wall_us ? member_wall_us(id) : wall_us;
+        }
+    }
+    return same && (climate->clocks_jump || model_overdue(wall_us - 1000000) == 0);
+}
+
+static void
+run_until(int64_t until_us)
+{
+    while (event_next(until_us)) {
+    }
+}
+
+static void
+tell_who_is_behind(void)
+{
+    for (unsigned id = 1; id <= members_count(); id++) {
+        tell(id, "%s%s, executed %llu of %llu", member_up(id) ? "up" : "down",
+             member_needs_rebuild(id) ? ", needs a rebuild" : "",
+             (unsigned long long)(member_up(id) ? store_applied(member_store(id))->index : 0),
+             (unsigned long long)truth_head());
+    }
+    tell(0, "%u deadlines are open, last event %llu", model_overdue(INT64_MAX),
+         (unsigned long long)model_seq());
+}
+
+static void
+check_liveness(const struct climate *climate)
+{
+    weather_mend();
+    run_until(events_now_us() + CALM_US);
+    clients_stop();
+    int64_t end_us = events_now_us() + ANSWERED_US;
+    while (!clients_idle() && events_now_us() < end_us) {
+        (void)event_next(end_us);
+    }
+    if (!clients_idle()) {
+        tell_who_is_behind();
+        finding("not live: a client waits for %lld s, %d s of them after all was mended",
+                (long long)clients_waiting_us() / 1000000, (ANSWERED_US + CALM_US) / 1000000);
+    }
+    end_us = events_now_us() + LEVEL_US;
+    while (!level(climate) && events_now_us() < end_us) {
+        run_until(events_now_us() + 100000);
+    }
+    if (!level(climate)) {
+        tell_who_is_behind();
+        finding("not level %d s after everything was answered", LEVEL_US / 1000000);
+    }
+    for (unsigned id = 1; id <= members_count(); id++) {
+        story->counts.rebuilds += member_needs_rebuild(id);
+    }
+}
+
+void
+run_seed(uint64_t seed, const struct shim_rules *rules, const char *directory)
+{
+    events_start(seed);
+    const struct climate climate = weather_draw();
+    const struct members_options options = {
+        .count = climate.members_count,
+        .log_bytes_max = climate.log_bytes_max,
+        .queue_max = climate.queue_max,
+        .rules = rules,
+        .directory = directory,
+    };
+    tell(0, "%u members, %u clients, log of %llu bytes, queue of %u, faults %x for %lld s",
+         climate.members_count, climate.clients_count, (unsigned long long)climate.log_bytes_max,
+         climate.queue_max, climate.kinds, (long long)climate.faults_us / 1000000);
+    members_birth(&options);
+    weather_start(&climate);
+    clients_start(climate.clients_count, climate.think_us);
+    run_until(climate.faults_us);
+    check_liveness(&climate);
+}

@@ -1,0 +1,348 @@
+/* See weather.h. Thread: the run's. */
+#include "weather.h"
+
+#include "clients.h"
+#include "events.h"
+#include "ground.h"
+#include "media.h"
+#include "member.h"
+#include "network.h"
+#include "server.h"
+#include "story.h"
+
+enum {
+    LOOK_US = 20000, /* How often those who are down are looked for. */
+};
+
+static struct climate climate;
+static bool mended;
+static unsigned left_down;
+static bool coming[MEMBERS_MAX + 1]; /* Its next start is planned. */
+
+struct climate
+weather_draw(void)
+{
+    static const unsigned sizes[] = {1, 3, 3, 3, 3, 5, 5};
+    struct climate drawn = {
+        .members_count = sizes[chance_below(sizeof sizes / sizeof sizes[0])],
+        .log_bytes_max = chance_permille(400) ? (uint64_t)chance_between(4000, 200000) : 0,
+        .queue_max = chance_permille(300) ? (uint32_t)chance_between(2, 12) : 4096,
+        .clients_count = (unsigned)chance_between(3, 9),
+        .think_us = chance_between(20000, 250000),
+        .faults_us = chance_between(12000000, 30000000),
+        .gap_us = chance_between(100000, 3000000),
+        .delay_us = chance_between(200, 8000),
+        .sync_us = chance_between(200, 8000),
+        .deaths_permille = chance_permille(500) ? (uint32_t)chance_below(80) : 0,
+        .flush_permille = (uint32_t)chance_between(1, 100),
+        .clocks_jump = chance_permille(500),
+    };
+    if (drawn.log_bytes_max == 0) {
+        drawn.log_bytes_max = UINT64_C(1) << 30;
+    }
+    for (unsigned fault = 0; fault < 32; fault++) {
+        drawn.kinds |= chance_permille(650) ? UINT32_C(1) << fault : 0;
+    }
+    return drawn;
+}
+
+/* -- One fault --------------------------------------------------------------------------------- */
+
+static void
+mend_network(void)
+{
+    for (unsigned from = 1; from <= MEMBERS_MAX; from++) {
+        for (unsigned to = 1; to <= MEMBERS_MAX; to++) {
+            ways[from][to] = (struct way){.delay_us_min = climate.delay_us / 4,
+                                          .delay_us_max = climate.delay_us};
+        }
+    }
+}
+
+static void
+mend_disk(unsigned id)
+{
+    member_disk(id)->sync_us_min = climate.sync_us / 4;
+    member_disk(id)->sync_us_max = climate.sync_us;
+    member_disk(id)->fails = false;
+}
+
+static unsigned
+someone(void)
+{
+    return 1 + (unsigned)chance_below(climate.members_count);
+}
+
+/* Some member that believes it leads, or any. */
+static unsigned
+some_leader(void)
+{
+    unsigned id = someone();
+    for (unsigned n = 0; n < climate.members_count && !member_leads(id); n++) {
+        id = id % climate.members_count + 1;
+    }
+    return id;
+}
+
+static void
+cut(unsigned id, bool in, bool out)
+{
+    for (unsigned other = 1; other <= climate.members_count; other++) {
+        ways[id][other].cut = ways[id][other].cut || out;
+        ways[other][id].cut = ways[other][id].cut || in;
+    }
+}
+
+static void
+split(unsigned id)
+{
+    (void)id;
+    uint32_t side = (uint32_t)chance_below(UINT64_C(1) << climate.members_count);
+    for (unsigned from = 1; from <= climate.members_count; from++) {
+        for (unsigned to = 1; to <= climate.members_count; to++) {
+            bool apart = ((side >> (from - 1)) & 1) != ((side >> (to - 1)) & 1);
+            ways[from][to].cut = ways[from][to].cut || apart;
+        }
+    }
+    tell(0, "the members are split, sides %x", side);
+}
+
+static void
+cut_way(unsigned id)
+{
+    unsigned other = someone();
+    ways[id][other].cut = true;
+    tell(0, "nothing gets from %u to %u", id, other);
+}
+
+static void
+isolate(unsigned id)
+{
+    cut(id, true, true);
+    tell(0, "%u is cut off", id);
+}
+
+static void
+isolate_one_way(unsigned id)
+{
+    bool in = chance_permille(500);
+    cut(id, in, !in);
+    tell(0, "nothing gets %s %u", in ? "to" : "from", id);
+}
+
+static void
+lose(unsigned id)
+{
+    unsigned other = someone();
+    ways[id][other].loss_permille = (uint32_t)chance_between(10, 600);
+    tell(0, "%u of 1000 from %u to %u are lost", ways[id][other].loss_permille, id, other);
+}
+
+static void
+repeat(unsigned id)
+{
+    unsigned other = someone();
+    ways[id][other].repeat_permille = (uint32_t)chance_between(10, 600);
+    tell(0, "%u of 1000 from %u to %u arrive twice", ways[id][other].repeat_permille, id, other);
+}
+
+static void
+delay(unsigned id)
+{
+    unsigned other = someone();
+    ways[id][other].delay_us_max = chance_between(10000, 1500000);
+    tell(0, "from %u to %u takes up to %lld us", id, other,
+         (long long)ways[id][other].delay_us_max);
+}
+
+static void
+mend_all_ways(unsigned id)
+{
+    (void)id;
+    mend_network();
+    tell(0, "the network is mended");
+}
+
+static void
+crash(unsigned id)
+{
+    if (member_up(id)) {
+        member_crash(id, "killed");
+    }
+}
+
+static void
+crash_all(unsigned id)
+{
+    (void)id;
+    for (unsigned each = 1; each <= climate.members_count; each++) {
+        crash(each);
+    }
+}
+
+static void
+stop(unsigned id)
+{
+    int64_t us = chance_between(20000, 3000000);
+    member_stop(id, us);
+    tell(id, "stands still for %lld us", (long long)us);
+}
+
+static void
+jump(unsigned id)
+{
+    if (climate.clocks_jump) {
+        int64_t seconds = chance_between(-600, 600);
+        member_jump_wall(id, seconds * 1000000);
+        tell(id, "its wall clock jumps by %lld s", (long long)seconds);
+    }
+}
+
+static void
+drift(unsigned id)
+{
+    member_set_drift(id, (int32_t)chance_between(-500, 500));
+}
+
+static void
+slow_disk(unsigned id)
+{
+    member_disk(id)->sync_us_min = chance_between(100, 20000);
+    member_disk(id)->sync_us_max = chance_between(20000, 2000000);
+    tell(id, "its disk takes up to %lld us", (long long)member_disk(id)->sync_us_max);
+}
+
+static void
+fail_disk(unsigned id)
+{
+    member_disk(id)->fails = true;
+}
+
+static void
+slow_state(unsigned id)
+{
+    int64_t us = chance_permille(500) ? 0 : chance_between(1000, 100000);
+    server_slow_state(id, us / 10, us);
+}
+
+static void
+lose_requests(unsigned id)
+{
+    (void)id;
+    clients_set_loss((uint32_t)chance_below(200));
+}
+
+static const struct {
+    void (*strike)(unsigned id);
+    bool at_leader;
+} faults[] = {
+    {cut_way, false},        {isolate, false},
+    {isolate, true},         {split, false},
+    {isolate_one_way, true}, {isolate_one_way, false},
+    {lose, false},           {repeat, false},
+    {delay, false},          {crash, false},
+    {crash, true},           {crash_all, false},
+    {stop, false},           {stop, true},
+    {jump, false},           {drift, false},
+    {slow_disk, false},      {slow_disk, true},
+    {fail_disk, false},      {slow_state, false},
+    {lose_requests, false},  {mend_all_ways, false},
+};
+enum { FAULTS = sizeof faults / sizeof faults[0] };
+
+static void
+strike(void *context)
+{
+    (void)context;
+    if (mended) {
+        return;
+    }
+    unsigned fault = (unsigned)chance_below(FAULTS);
+    if (faults[fault].strike == mend_all_ways || (climate.kinds >> fault & 1) != 0) {
+        faults[fault].strike(faults[fault].at_leader ? some_leader() : someone());
+    }
+    event_plan(chance_between(1000, climate.gap_us), 0, strike, NULL);
+}
+
+/* -- Coming up --------------------------------------------------------------------------------- */
+
+static void
+come_up(void *context)
+{
+    bool *mark = context;
+    unsigned id = (unsigned)(mark - coming);
+    *mark = false;
+    if (!member_up(id) && id != left_down) {
+        mend_disk(id);
+        member_start(id);
+    }
+}
+
+static void
+look(void *context)
+{
+    (void)context;
+    for (unsigned id = 1; id <= climate.members_count; id++) {
+        if (!member_up(id) && !coming[id]) {
+            coming[id] = true;
+            event_plan(mended ? chance_between(1000, 300000) : chance_between(1000, 4000000), 0,
+                       come_up, &coming[id]);
+        }
+    }
+    event_plan(LOOK_US, 0, look, NULL);
+}
+
+void
+weather_start(const struct climate *given)
+{
+    climate = *given;
+    mend_network();
+    media_set_flushes(climate.flush_permille);
+    for (unsigned id = 1; id <= climate.members_count; id++) {
+        mend_disk(id);
+        member_set_drift(id, (int32_t)chance_between(-200, 200));
+        member_start(id);
+    }
+    member_set_deaths(climate.deaths_permille);
+    event_plan(chance_between(1000000, 3000000), 0, strike, NULL);
+    event_plan(LOOK_US, 0, look, NULL);
+}
+
+void
+weather_mend(void)
+{
+    bool someone_lags = false;
+    mended = true;
+    mend_network();
+    member_set_deaths(0);
+    clients_set_loss(0);
+    for (unsigned id = 1; id <= climate.members_count; id++) {
+        mend_disk(id);
+        server_slow_state(id, 0, 0);
+        someone_lags = someone_lags || member_needs_rebuild(id);
+    }
+    /* With one down, the others are enough only if each of them can still follow. */
+    if (climate.members_count >= 3 && !someone_lags && chance_permille(300)) {
+        left_down = someone();
+        if (member_up(left_down)) {
+            member_crash(left_down, "for good");
+        }
+    }
+    tell(0, "all is mended%s", left_down != 0 ? " but for one who stays down" : "");
+}
+
+bool
+weather_all_up(void)
+{
+    bool up = true;
+    for (unsigned id = 1; id <= climate.members_count; id++) {
+        up = up && (member_up(id) || id == left_down);
+    }
+    return up;
+}
+
+unsigned
+weather_left_down(void)
+{
+    return left_down;
+}

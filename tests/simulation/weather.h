@@ -1,0 +1,40 @@
+/*
+ * weather: the faults. A seed has a climate (how large, how fast, how bad, which faults there are)
+ * and in it faults strike one after the other, until all is mended. Thread: the run's.
+ */
+#ifndef SIMULATION_WEATHER_H
+#define SIMULATION_WEATHER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct climate {
+    unsigned members_count;
+    uint64_t log_bytes_max;
+    uint32_t queue_max;
+    unsigned clients_count;
+    int64_t think_us;
+    int64_t faults_us; /* How long faults strike. */
+    int64_t gap_us;    /* Between two faults, at most. */
+    int64_t delay_us;  /* Of a message in good weather, at most. */
+    int64_t sync_us;   /* Of a disk, likewise. */
+    uint32_t kinds;    /* Bits of the faults that there are. */
+    uint32_t deaths_permille, flush_permille;
+    bool clocks_jump;
+};
+
+/* Draws the climate of the seed with which events_start() was called. */
+struct climate weather_draw(void);
+
+/* After members_birth(): faults strike from now on, and who is down comes up again. */
+void weather_start(const struct climate *climate);
+
+/* No more faults; everything mended. Perhaps one member of five or of three stays down for good. */
+void weather_mend(void);
+
+/* Whether the members that are to be up are. */
+bool weather_all_up(void);
+/* The member that stays down; 0: none. */
+unsigned weather_left_down(void);
+
+#endif

@@ -45,6 +45,10 @@ static int
 disk_names(void *context, void (*each)(void *arg, const char *name), void *arg)
 {
     struct log_disk_real *real = context;
+    /* A killed process may have made files whose names are in no more than a cache. */
+    if (fsync(real->directory) != 0) {
+        return errno;
+    }
     int fd = openat(real->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *directory = fd < 0 ? NULL : fdopendir(fd);
     if (directory == NULL) {

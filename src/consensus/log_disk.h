@@ -5,8 +5,8 @@
  * multiples of LOG_BLOCK, buffers aligned to it. A result is 0 or an errno.
  *
  * Durability: what write(), create() and remove() did is durable when they return, name and
- * content; before that a crash may leave any part of it, block by block. Reading gives what is
- * durable (open() sees to it), and what was written since.
+ * content; before that a crash may leave any part of it, block by block. What names() and
+ * open() find is durable too: they see to it, since a killed process leaves things in caches.
  *
  * Thread: the loop; the real ones are done by one thread per lane, which lets the loop know by a
  * uv_async_t. Files of different lanes differ, so no lock is needed: requests and answers go
@@ -68,8 +68,9 @@ struct log_disk_real;
 struct log_disk_real *log_disk_open(const char *directory, struct uv_loop_s *loop);
 const struct log_disk *log_disk_table(const struct log_disk_real *real);
 
-/* Finishes what was submitted, without telling; log_free() comes after this. The loop must run once
- * more to close its handle, then `closed` is called (NULL allowed); without a loop at once. */
+/* Finishes what was submitted, without telling. The loop must run once more to close its handle,
+ * then `closed` is called (NULL allowed), the last place for log_free(): the table goes with this.
+ * Without a loop at once. */
 void log_disk_close(struct log_disk_real *real, void (*closed)(void *context), void *context);
 
 #endif

@@ -2,12 +2,14 @@
  * Goal: whatever crashes and bit flips do, the log holds everything that it told as stored, is a
  * beginning of what was appended, and says so rather than being shorter.
  * Method: seeded runs over a simulated disk: random appends, truncations, snapshots, replacements,
- * terms and votes, with crashes at random operations; after each the log is compared with all that
- * was appended, cut at the record that it says is its last. Before it goes on, copies of the disk
- * with one flipped bit are opened too. Then the same runs with each rule off, which must fail.
+ * terms and votes, with crashes and failures at random operations; after each the log is compared
+ * with all that was appended, cut at the record that it says is its last. Before it goes on, copies
+ * of the disk with one flipped bit are opened too. Then the same runs with each rule off, which
+ * must fail.
  */
 #include "support/test.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,7 +63,7 @@ struct world {
     const char *wrong; /* What was found; NULL: nothing. */
     char text[600];
     /* What was met. */
-    unsigned crashes, torn, refused, shortened, harmless, settled;
+    unsigned crashes, torn, refused, shortened, harmless, settled, failed;
 };
 
 struct request {
@@ -358,6 +360,9 @@ static void
 act(struct world *world)
 {
     uint64_t chance = seed_below(&world->prng, 100);
+    if (seed_below(&world->prng, 400) == 0) {
+        world->sim.error = EIO;
+    }
     if (chance < 25) {
         append(world);
     } else if (chance < 32) {
@@ -378,10 +383,26 @@ act(struct world *world)
 
 /* -- Crashes and flips ------------------------------------------------------------------------- */
 
+/* A node that stops is a crash, at an operation that failed. */
+static void
+node_stopped(void *context, enum fatal_reason reason, const char *text)
+{
+    struct world *world = context;
+    (void)reason;
+    (void)text;
+    world->sim.crashed = true;
+    world->failed++;
+}
+
 static struct log *
 open_log(struct world *world, struct sim_disk *sim, struct log_failure *failure)
 {
-    struct log_options options = {.disk = &sim->table, .without = world->without};
+    struct log_options options = {
+        .disk = &sim->table,
+        .without = world->without,
+        .stop = node_stopped,
+        .stop_context = world,
+    };
     options.keep_bytes = seed_below(&world->prng, 8) * 5 * LOG_BLOCK;
     return log_open(&options, failure);
 }
@@ -481,6 +502,7 @@ static bool
 settle(struct world *world)
 {
     world->sim.crash_in = -1;
+    world->sim.error = 0;
     log_tick(world->log);
     while (sim_step(&world->sim)) {
     }
@@ -534,6 +556,7 @@ holds_what_it_told_over_crashes_and_flips(void **state)
     static struct world world;
     uint64_t prng = seed_init();
     unsigned crashes = 0, torn = 0, refused = 0, harmless = 0, shortened = 0, settled = 0;
+    unsigned failed = 0;
     (void)state;
     for (unsigned i = 0; i < RUNS; i++) {
         uint64_t seed = i == 0 ? prng : seed_next(&prng);
@@ -547,11 +570,13 @@ holds_what_it_told_over_crashes_and_flips(void **state)
         harmless += world.harmless;
         shortened += world.shortened;
         settled += world.settled;
+        failed += world.failed;
     }
-    print_message("%u crashes, %u torn tails; flips: %u refused, %u harmless, of these %u took "
+    print_message("%u crashes, %u by failed writes, %u torn tails; flips: %u refused, %u harmless, "
+                  "of these %u took "
                   "what neither a later record nor the mark tells of\n",
-                  crashes, torn, refused, harmless, shortened);
-    assert_true(settled > 0 && torn > 0 && refused > 0 && harmless > shortened);
+                  crashes, failed, torn, refused, harmless, shortened);
+    assert_true(settled > 0 && failed > 0 && torn > 0 && refused > 0 && harmless > shortened);
 }
 
 struct rule_case {

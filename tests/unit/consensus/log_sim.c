@@ -300,5 +300,6 @@ sim_restart(struct sim_disk *sim)
         sim->counts[lane] = 0;
     }
     sim->crashed = false;
+    sim->error = 0;
     sim->crash_in = -1;
 }

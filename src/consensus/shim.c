@@ -22,6 +22,7 @@ const struct shim_rules shim_rules_all = {
     .windows = true,
     .no_install = true,
     .probe_from_end = true,
+    .skip_committed = true,
 };
 
 int
@@ -262,6 +263,36 @@ refuses(struct shim *shim, struct raft_message *message)
     }
 }
 
+/*
+ * S-12, cures a fault that the simulated world found: libraft compares a message only with entries
+ * that its log still holds. One that begins before them, as a leader sends that probes from index 1
+ * after a failed send, it takes for new from the first entry on: it appends them all behind its
+ * end, and turns itself off. What is committed here is the same in the log of every leader that may
+ * be followed, so it is left out, and the message begins behind it.
+ */
+static void
+skip_committed(const struct shim *shim, struct raft_append_entries *message)
+{
+    const struct raft *raft = shim_raft(shim);
+    raft_term term = peek_term(raft, raft->commit_index);
+    if (!shim->rules.skip_committed || message->prev_log_index >= raft->commit_index || term == 0) {
+        return;
+    }
+    raft_index known = raft->commit_index - message->prev_log_index;
+    unsigned skipped = known < message->n_entries ? (unsigned)known : message->n_entries;
+    message->n_entries -= skipped;
+    if (skipped > 0 && message->n_entries == 0) {
+        raft_free(message->entries[0].batch); /* One for all entries of a message. */
+        raft_free(message->entries);
+        message->entries = NULL;
+    } else if (skipped > 0) {
+        memmove(message->entries, message->entries + skipped,
+                message->n_entries * sizeof *message->entries);
+    }
+    message->prev_log_index = raft->commit_index;
+    message->prev_log_term = term;
+}
+
 static void
 received(struct raft_io *below, struct raft_message *message)
 {
@@ -277,6 +308,7 @@ received(struct raft_io *below, struct raft_message *message)
     if (!refuses(shim, message)) {
         if (message->type == RAFT_IO_APPEND_ENTRIES) {
             struct raft_append_entries *entries = &message->append_entries;
+            skip_committed(shim, entries);
             shim->message_term = entries->term;
             shim->message_end = entries->prev_log_index + entries->n_entries;
             if (shim->rules.windows && entries->leader_commit > shim->message_end) {

@@ -37,6 +37,7 @@ struct shim_rules {
     bool windows;          /* guard 4m, B3, B4: bounded messages, bounded bytes to a peer */
     bool no_install;       /* InstallSnapshot is dropped both ways */
     bool probe_from_end;   /* S-11 */
+    bool skip_committed;   /* S-12 */
 };
 extern const struct shim_rules shim_rules_all;
 

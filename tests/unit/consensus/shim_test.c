@@ -696,6 +696,55 @@ commits_nothing_that_a_message_did_not_bring(void **state)
     assert_int_equal(fake->heard.append_entries.leader_commit, 5);
 }
 
+/* A message of `n` entries from index 1 on, in the memory that libraft takes; entry i has term i.
+ */
+static struct raft_message
+entries_from_the_first(unsigned n)
+{
+    struct raft_message message = {.type = RAFT_IO_APPEND_ENTRIES};
+    struct raft_entry *list = raft_calloc(n, sizeof *list);
+    uint8_t *batch = raft_calloc(n, 8);
+    for (unsigned i = 0; i < n; i++) {
+        list[i] = (struct raft_entry){
+            .term = i + 1, .type = RAFT_COMMAND, .buf = {batch + (size_t)8 * i, 8}, .batch = batch};
+    }
+    message.append_entries.entries = list;
+    message.append_entries.n_entries = n;
+    message.append_entries.leader_commit = n;
+    return message;
+}
+
+static void
+free_heard_entries(void)
+{
+    raft_free(fake->heard.append_entries.entries[0].batch);
+    raft_free(fake->heard.append_entries.entries);
+}
+
+static void
+leaves_out_of_a_message_what_is_committed_here(void **state)
+{
+    const struct raft_append_entries *heard = &fake->heard.append_entries;
+    (void)state;
+    fake->raft.log.offset = 10; /* All of it in a snapshot. */
+    fake->raft.log.snapshot.last_index = 10;
+    fake->raft.log.snapshot.last_term = 2;
+    fake->raft.commit_index = 10;
+    receive(entries_from_the_first(12));
+    assert_true(heard->prev_log_index == 10 && heard->prev_log_term == 2);
+    assert_int_equal(heard->n_entries, 2);
+    assert_true(heard->entries[0].term == 11 && heard->entries[1].term == 12);
+    assert_int_equal(heard->leader_commit, 12);
+    free_heard_entries();
+    receive(entries_from_the_first(7)); /* Nothing is left: a heartbeat. */
+    assert_true(heard->prev_log_index == 10 && heard->prev_log_term == 2);
+    assert_true(heard->n_entries == 0 && heard->entries == NULL);
+    fake->shim.rules.skip_committed = false; /* libraft would append it all behind 10. */
+    receive(entries_from_the_first(12));
+    assert_true(heard->prev_log_index == 0 && heard->n_entries == 12);
+    free_heard_entries();
+}
+
 static void
 drops_snapshots_both_ways(void **state)
 {
@@ -731,6 +780,7 @@ main(void)
         cmocka_unit_test_setup(does_not_vote_right_after_its_start, set_up),
         cmocka_unit_test_setup(bounds_messages_and_what_is_on_the_way, set_up),
         cmocka_unit_test_setup(commits_nothing_that_a_message_did_not_bring, set_up),
+        cmocka_unit_test_setup(leaves_out_of_a_message_what_is_committed_here, set_up),
         cmocka_unit_test_setup(drops_snapshots_both_ways, set_up),
     };
     return cmocka_run_group_tests_name("consensus/shim", tests, NULL, NULL);

@@ -58,7 +58,9 @@ open_segment(struct log *log, uint32_t number, struct leftover *leftover,
     int error = log->disk->open(log->disk->context, name, &segment.file, &size);
     if (error == 0 && size == log->root.segment_bytes) {
         error = log->disk->read(log->disk->context, segment.file, 0, log->header, LOG_BLOCK);
-        segment.serial = log_header_decode(log->header, log->root.salt, size);
+        bool whole;
+        segment.serial = log_header_decode(log->header, log->root.salt, size, &whole);
+        segment.half = !whole;
     }
     if (error != 0) {
         return log_refuse(failure_out, FATAL_STORAGE, "%s of the log cannot be read: %s", name,
@@ -366,6 +368,27 @@ take_leftover(struct log *log, const struct leftover *leftover, struct log_failu
     return true;
 }
 
+/* Before a further segment gets a serial that a forgotten copy may have too. */
+static bool
+repair_headers(struct log *log, struct log_failure *failure_out)
+{
+    for (uint32_t i = 0; i < log->count; i++) {
+        struct log_segment *segment = &log->segments[i];
+        if (!segment->half) {
+            continue;
+        }
+        log_header_encode(log->header, log->root.salt, segment->serial, log->root.segment_bytes);
+        int error = log->disk->write(log->disk->context, segment->file, 0, log->header, LOG_BLOCK);
+        if (error != 0) {
+            return log_refuse(failure_out, FATAL_STORAGE,
+                              "cannot write segment-%04u of the log: %s", segment->number,
+                              strerror(error));
+        }
+        segment->half = false;
+    }
+    return true;
+}
+
 bool
 log_recover(struct log *log, uint64_t mark, struct log_failure *failure_out)
 {
@@ -387,7 +410,7 @@ log_recover(struct log *log, uint64_t mark, struct log_failure *failure_out)
             return false;
         }
     }
-    if (!judge_end(&walk, mark) || !judge_snapshot(&walk) ||
+    if (!judge_end(&walk, mark) || !judge_snapshot(&walk) || !repair_headers(log, failure_out) ||
         !take_leftover(log, &leftover, failure_out)) {
         return false;
     }

@@ -34,17 +34,19 @@ log_header_encode(uint8_t *block, uint64_t salt, uint64_t serial, uint64_t size)
 }
 
 uint64_t
-log_header_decode(const uint8_t *block, uint64_t salt, uint64_t size)
+log_header_decode(const uint8_t *block, uint64_t salt, uint64_t size, bool *whole_out)
 {
-    for (unsigned at = 0; at < LOG_BLOCK; at += HEADER_SECOND) {
-        const uint8_t *header = block + at;
+    uint64_t serials[2] = {0, 0};
+    for (unsigned copy = 0; copy < 2; copy++) {
+        const uint8_t *header = block + (size_t)copy * HEADER_SECOND;
         if (memcmp(header, magic, sizeof magic) == 0 && get_le32(header + 8) == FORMAT &&
             get_le32(header + 12) == hash_crc32c(bytes_make(header + 16, HEADER_BYTES - 16)) &&
             get_le64(header + 24) == salt && get_le64(header + 32) == size) {
-            return get_le64(header + 16);
+            serials[copy] = get_le64(header + 16);
         }
     }
-    return 0;
+    *whole_out = serials[0] == serials[1];
+    return serials[0] > serials[1] ? serials[0] : serials[1];
 }
 
 uint32_t
@@ -83,6 +85,7 @@ write_header(struct log *log)
     QO_PRE(log->has_blank);
     log->blank.serial = log->segments[log->count - 1].serial + 1;
     log->blank.first_index = 0;
+    log->blank.half = false;
     log_header_encode(log->header, log->root.salt, log->blank.serial, log->root.segment_bytes);
     submit(
         log, LOG_WORK_HEADER,

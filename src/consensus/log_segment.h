@@ -2,7 +2,8 @@
  * log_segment: the files that hold records, and how they are prepared, recycled and removed.
  *
  * The first block of a segment is its header; records follow. The header stands in it twice, at 0
- * and at 2048, so that one flipped bit does no harm:
+ * and at 2048, so that one flipped bit does no harm; log_open() writes a half one anew before
+ * anything else, since a copy that stayed behind would come back when the other one goes:
  *
  *   offset  bytes
  *   0       8      "QOLOGSEG"
@@ -35,14 +36,16 @@ struct log_segment {
     uint32_t number; /* Of its name. */
     uint64_t serial;
     uint64_t first_index; /* Of its first durable record; 0: none yet. */
+    bool half;            /* Only one copy of its header is right. */
 };
 
 void log_segment_name(uint32_t number, char name_out[LOG_NAME_MAX]);
 
 /* Fills the block at `block`. */
 void log_header_encode(uint8_t *block, uint64_t salt, uint64_t serial, uint64_t size);
-/* The serial of the header at `block`; 0: none of this log. */
-uint64_t log_header_decode(const uint8_t *block, uint64_t salt, uint64_t size);
+/* The serial of the header at `block`; 0: none of this log. `whole_out`: both copies say it. If
+ * they differ, a crash came between: the newer one counts. */
+uint64_t log_header_decode(const uint8_t *block, uint64_t salt, uint64_t size, bool *whole_out);
 
 /* Begins what is to be done next in the background: a preparation, else a removal. */
 void log_segments_work(struct log *log);

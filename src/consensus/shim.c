@@ -23,6 +23,7 @@ const struct shim_rules shim_rules_all = {
     .no_install = true,
     .probe_from_end = true,
     .skip_committed = true,
+    .learn_terms = true,
 };
 
 int
@@ -293,6 +294,33 @@ skip_committed(const struct shim *shim, struct raft_append_entries *message)
     message->prev_log_term = term;
 }
 
+/*
+ * S-13, cures a fault that the simulated world found: libraft's answer to a request for a pre-vote
+ * carries the term of the request, so a candidate never learns that others are terms ahead. One
+ * with the longer log and the lower term, and one with the shorter log and the higher term, refuse
+ * each other for ever. Who asks for a pre-vote is one term behind what it asks for; a node that
+ * knows no leader takes over that term, as it would from any other message: libraft is told of a
+ * candidate in that term whose log is empty, which it refuses.
+ */
+static void
+learn_term(struct shim *shim, const struct raft_message *message)
+{
+    const struct raft *raft = shim_raft(shim);
+    const struct raft_request_vote *asked = &message->request_vote;
+    bool led = raft->state == RAFT_LEADER ||
+               (raft->state == RAFT_FOLLOWER && raft->follower_state.current_leader.id != 0);
+    if (!shim->rules.learn_terms || !asked->pre_vote || led ||
+        asked->term <= raft->current_term + 1) {
+        return;
+    }
+    struct raft_message candidate = *message;
+    candidate.request_vote =
+        (struct raft_request_vote){.term = asked->term - 1, .candidate_id = asked->candidate_id};
+    shim_enter(shim);
+    shim->recv(&shim->io, &candidate);
+    shim_leave(shim);
+}
+
 static void
 received(struct raft_io *below, struct raft_message *message)
 {
@@ -317,6 +345,8 @@ received(struct raft_io *below, struct raft_message *message)
             }
         } else if (message->type == RAFT_IO_APPEND_ENTRIES_RESULT) {
             hold_ack(shim, message);
+        } else if (message->type == RAFT_IO_REQUEST_VOTE) {
+            learn_term(shim, message);
         }
         shim_enter(shim);
         shim->recv(&shim->io, message);

@@ -38,6 +38,7 @@ struct shim_rules {
     bool no_install;       /* InstallSnapshot is dropped both ways */
     bool probe_from_end;   /* S-11 */
     bool skip_committed;   /* S-12 */
+    bool learn_terms;      /* S-13 */
 };
 extern const struct shim_rules shim_rules_all;
 

@@ -44,6 +44,7 @@ struct fake {
     unsigned told, received, ticked;
     int told_status;
     struct raft_message heard;
+    struct raft_request_vote first_vote; /* That it heard of. */
 };
 
 static struct fake *fake;
@@ -159,6 +160,9 @@ static void
 hear(struct raft_io *io, struct raft_message *message)
 {
     (void)io;
+    if (fake->received == 0) {
+        fake->first_vote = message->request_vote;
+    }
     fake->received++;
     fake->heard = *message;
 }
@@ -746,6 +750,30 @@ leaves_out_of_a_message_what_is_committed_here(void **state)
 }
 
 static void
+learns_the_term_of_who_asks_for_a_pre_vote(void **state)
+{
+    struct raft_message vote = {.type = RAFT_IO_REQUEST_VOTE};
+    vote.request_vote = (struct raft_request_vote){
+        .term = 20, .candidate_id = 2, .last_log_index = 7, .last_log_term = 5, .pre_vote = true};
+    (void)state;
+    fake->now += 500;
+    fake->raft.state = RAFT_CANDIDATE; /* In term 3. */
+    receive(vote);
+    assert_int_equal(fake->received, 2);
+    assert_true(fake->first_vote.term == 19 && !fake->first_vote.pre_vote);
+    assert_true(fake->first_vote.last_log_index == 0 && fake->first_vote.candidate_id == 2);
+    assert_true(fake->heard.request_vote.term == 20 && fake->heard.request_vote.pre_vote);
+    fake->raft.current_term = 19; /* As libraft does then. Nothing more is to be learned. */
+    receive(vote);
+    assert_int_equal(fake->received, 3);
+    fake->raft.current_term = 3;
+    fake->raft.state = RAFT_FOLLOWER;
+    fake->raft.follower_state.current_leader.id = 1; /* A leader that is heard is not deposed. */
+    receive(vote);
+    assert_int_equal(fake->received, 4);
+}
+
+static void
 drops_snapshots_both_ways(void **state)
 {
     struct raft_message install = {
@@ -781,6 +809,7 @@ main(void)
         cmocka_unit_test_setup(bounds_messages_and_what_is_on_the_way, set_up),
         cmocka_unit_test_setup(commits_nothing_that_a_message_did_not_bring, set_up),
         cmocka_unit_test_setup(leaves_out_of_a_message_what_is_committed_here, set_up),
+        cmocka_unit_test_setup(learns_the_term_of_who_asks_for_a_pre_vote, set_up),
         cmocka_unit_test_setup(drops_snapshots_both_ways, set_up),
     };
     return cmocka_run_group_tests_name("consensus/shim", tests, NULL, NULL);

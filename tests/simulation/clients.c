@@ -137,6 +137,10 @@ some_write(struct client *client, struct request *request)
     request->count = chance_permille(100) ? 2 + (uint32_t)chance_below(MODEL_GROUP_MAX - 1) : 1;
     for (uint32_t i = 0; i < request->count; i++) {
         request->wishes[i] = some_wish();
+        if (i > 0 && request->wishes[i].create && request->wishes[0].create &&
+            chance_permille(500)) {
+            request->wishes[i].key = request->wishes[0].key; /* Unique within an entry too. */
+        }
         for (uint32_t before = 0; before < i; before++) {
             if (request->wishes[before].order == request->wishes[i].order) {
                 request->count = i; /* Each order once: its event is found by order. */

@@ -402,11 +402,34 @@ member_has_executed_all(unsigned id)
 bool
 member_needs_rebuild(unsigned id)
 {
+    uint64_t common = truth_common(&members[id].disk);
     bool needs = false;
     for (unsigned other = 1; other <= options.count; other++) {
-        needs = needs || disk_last_index(&members[id].disk) + 1 < members[other].disk.first_index;
+        needs = needs || common < members[other].disk.first_index;
     }
     return needs;
+}
+
+void
+member_tell(unsigned id)
+{
+    const struct member *member = &members[id];
+    if (!member->up) {
+        tell(id, "down");
+        return;
+    }
+    static const char *const states[] = {"unavailable", "follower", "candidate", "leader"};
+    const struct raft *raft = &member->consensus->raft;
+    tell(id, "%s in term %llu, vote %llu; log to %llu, stored %llu, on disk %llu, committed %llu",
+         states[raft->state], raft->current_term, raft->voted_for,
+         raft_last_index((void *)(uintptr_t)raft), raft->last_stored,
+         (unsigned long long)disk_last_index(&member->disk), raft->commit_index);
+    tell(id, "handed over %llu, executed %llu of %llu%s%s%s",
+         (unsigned long long)member->consensus->delivered_index,
+         (unsigned long long)store_applied(member->store)->index, (unsigned long long)truth_head(),
+         member_needs_rebuild(id) ? ", needs a rebuild" : "",
+         member->consensus->shim.writes_first != NULL ? ", writes wait" : "",
+         member->consensus->shim.put.request != NULL ? ", a snapshot waits" : "");
 }
 
 bool

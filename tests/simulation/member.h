@@ -77,5 +77,7 @@ bool member_has_executed_all(unsigned id);
 /* It lacks entries that a member's log no longer has, so that it can never catch up. */
 bool member_needs_rebuild(unsigned id);
 bool member_leads(unsigned id);
+/* Where it stands, for the story. */
+void member_tell(unsigned id);
 
 #endif

@@ -33,7 +33,7 @@ run_rules_without(const char *name, struct shim_rules *rules_out)
         RULE(never_inside),     RULE(watch),
         RULE(late_votes),       RULE(windows),
         RULE(no_install),       RULE(probe_from_end),
-        RULE(skip_committed),
+        RULE(skip_committed),   RULE(learn_terms),
 #undef RULE
     };
     *rules_out = shim_rules_all;
@@ -79,10 +79,7 @@ static void
 tell_who_is_behind(void)
 {
     for (unsigned id = 1; id <= members_count(); id++) {
-        tell(id, "%s%s, executed %llu of %llu", member_up(id) ? "up" : "down",
-             member_needs_rebuild(id) ? ", needs a rebuild" : "",
-             (unsigned long long)(member_up(id) ? store_applied(member_store(id))->index : 0),
-             (unsigned long long)truth_head());
+        member_tell(id);
     }
     tell(0, "%u deadlines are open, last event %llu", model_overdue(INT64_MAX),
          (unsigned long long)model_seq());

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/assert.h"
+#include "ground.h"
 #include "machine/machine.h"
 #include "member.h"
 #include "story.h"
@@ -32,6 +33,17 @@ uint64_t
 truth_head(void)
 {
     return head;
+}
+
+uint64_t
+truth_common(const struct disk *disk)
+{
+    uint64_t last = disk_last_index(disk), index = last < head ? last : head;
+    while (index >= disk->first_index &&
+           disk->entries[index - disk->first_index].term != log_known[index].term) {
+        index--;
+    }
+    return index;
 }
 
 uint64_t

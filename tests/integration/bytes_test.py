@@ -286,7 +286,9 @@ class Bytes(quorder.Test):
                 deaf.close()
                 print(f"{consistency}: {dict(numbers)}, grew by {grown >> 20} MiB", flush=True)
                 self.assertEqual(set(numbers), {0, 400})
-                self.assertLess(grown, 384 << 20)  # What is unsent, its copies, the allocator.
+                # What is unsent, its copies, the allocator; and what AddressSanitizer keeps of
+                # freed memory, 256 MiB, so that its use is found.
+                self.assertLess(grown, 384 + scale(256, 0, 0) << 20)
 
     def test_resets_in_the_middle(self):
         for i in range(scale(100, 500, 2000)):

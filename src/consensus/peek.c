@@ -101,8 +101,7 @@ void
 peek_probe_from_end(struct raft *raft, raft_id id)
 {
     struct raft_progress *progress = progress_of(raft, id);
-    if (progress != NULL && progress->state == PROGRESS_PROBE &&
-        raft->log.snapshot.last_index != 0 && peek_term(raft, progress->next_index - 1) == 0) {
+    if (progress != NULL && progress->state == PROGRESS_PROBE) {
         progress->next_index = peek_last_index(raft) + 1;
     }
 }

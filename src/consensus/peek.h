@@ -34,8 +34,8 @@ bool peek_wants_snapshot(const struct raft_progress *progress);
  * are not: they are sent again, which is always safe. */
 void peek_lower_next(struct raft *raft, raft_id id, uint64_t next);
 
-/* If the leader is about to probe this member before the beginning of its log, lets it probe from
- * the end, as when it was elected: the member's answer says where it really is. Always safe. */
+/* If the leader probes this member, lets it probe from the end of its log, as when it was elected:
+ * the member's answer says where it really is. Always safe. */
 void peek_probe_from_end(struct raft *raft, raft_id id);
 
 #endif

@@ -118,7 +118,8 @@ shim_rewind_trimmed(struct shim *shim)
  * S-11, cures a fault found here: when a send fails, libraft probes from behind what the member has
  * acknowledged in this term. For one that was away since the election that is index 1, which a log
  * with a snapshot no longer holds, so at its first sign of life it is offered a snapshot and no
- * entries, though it may lack next to nothing; and for as long as this leader leads.
+ * entries, though it may lack next to nothing; and for as long as this leader leads. Also while the
+ * log still holds all: the snapshot may be taken before the member is back.
  */
 static void
 probe_anew(struct shim *shim, const struct shim_send *send)

@@ -175,12 +175,13 @@ static_assert(QO_ENTRY_COMMANDS_MAX >= QO_OPERATIONS_MAX, "one order.batch fits 
 #define QO_SNAPSHOT_STALL_MS_MAX 300000u
 #define QO_SNAPSHOT_RETRY_MS 10000u /* After a failed one; libraft asks at every entry. */
 
-/* The log's files (src/consensus/log.h). Guessed: a segment is filled in some 0.1 s at full load. */
+/* The log's files (src/consensus/log.h). Guessed: a segment is filled in some 0.1 s at full load.
+ */
 #define QO_LOG_SEGMENT_BYTES QO_MIB(8u)
 #define QO_LOG_SEGMENT_BYTES_MAX QO_MIB(256u)
-#define QO_LOG_SEGMENTS_MAX 4096u    /* 32 GiB; then no snapshot came for very long. */
-#define QO_LOG_SEGMENTS_AHEAD 3u     /* Prepared; two are needed to go on into the next one. */
-#define QO_LOG_SEGMENTS_FREE_MAX 4u  /* Kept to be recycled; more are removed. */
+#define QO_LOG_SEGMENTS_MAX 4096u         /* 32 GiB; then no snapshot came for very long. */
+#define QO_LOG_SEGMENTS_AHEAD 3u          /* Prepared; two are needed to go on into the next one. */
+#define QO_LOG_SEGMENTS_FREE_MAX 4u       /* Kept to be recycled; more are removed. */
 #define QO_LOG_WRITE_BYTES_MAX QO_MIB(4u) /* One write: some 3 ms here. */
 #define QO_LOG_MANIFEST_BYTES_MAX (QO_MANIFEST_BYTES_MAX + QO_KIB(64u))
 #define QO_LOG_MARK_TICKS 4u /* Heartbeats between two marks. */

@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import quorder
 from quorder import BUILD
@@ -120,8 +121,30 @@ class Tools(quorder.Test):
             status = json.loads(out)
             self.assertEqual(status["node_id"], n)
             self.assertEqual(len(status["members"]), 3)
+        self.every_member_is_asked()
         out, _ = self.ctl(0, "completion", "bash")
         self.assertIn("complete", out)
+
+    def every_member_is_asked(self):
+        leader = self.cluster.leader()
+        dead = self.cluster.others(leader)[0]
+        address = self.cluster.address(leader)
+        out, _ = self.ctl(0, "cluster", "status", "-o", "json", endpoints=[address])
+        told = {m["id"]: m for m in json.loads(out)["members_asked"]}
+        self.assertEqual({n: m["state"] == "leader" for n, m in told.items()},
+                         {n: n == leader for n in self.cluster.all()})
+        for member in told.values():
+            self.assertIsInstance(member["applied_index"], int)
+            self.assertIsInstance(member["lag"], int)
+        self.cluster.kill_at_once([dead])
+        began = time.monotonic()
+        self.ctl(3, "cluster", "status", "--node", self.cluster.address(dead))
+        self.ctl(3, "ping")
+        self.assertLess(time.monotonic() - began, 4, "refused at once")
+        out, _ = self.ctl(0, "cluster", "status", "-o", "json", endpoints=[address])
+        member = {m["id"]: m for m in json.loads(out)["members_asked"]}[dead]
+        self.assertEqual((member["state"], member["lag"]), ("unreachable", None))
+        self.cluster.restart(dead)
 
     def test_bench_tells_what_it_measured(self):
         done = subprocess.run(

@@ -46,6 +46,27 @@ ctl_call(struct ctl *ctl, struct qo_request *request)
     return qo_call(ctl->client, request);
 }
 
+int
+ctl_node_listens(const struct ctl *ctl)
+{
+    int error = ctl->node != NULL ? endpoints_probe(ctl->node, PROBE_TIMEOUT_MS) : 0;
+    if (error == 0) {
+        return EXIT_OK;
+    }
+    fprintf(stderr, "quorderctl: unreachable: %s: %s.\n", ctl->node, strerror(error));
+    if (ctl->format != FORMAT_TABLE) {
+        json_t *object = json_object();
+        json_t *failure = json_object();
+        json_set(failure, "code", json_text(qo_code_name(QO_CODE_UNREACHABLE)));
+        json_set(failure, "message", json_text(strerror(error)));
+        json_set(failure, "applied", json_false());
+        json_set(object, "error", failure);
+        ctl_print_json(ctl, object);
+        json_decref(object);
+    }
+    return EXIT_UNREACHABLE;
+}
+
 void
 ctl_request_id(struct ctl *ctl)
 {

@@ -134,6 +134,17 @@ int run_completion(struct ctl *ctl);
 struct qo_result *ctl_call(struct ctl *ctl, struct qo_request *request);
 bool ctl_open(struct ctl *ctl);
 
+/* With --node: EXIT_OK if something listens there, else EXIT_UNREACHABLE after printing it, so that
+ * nobody waits for a node that is not there. EXIT_OK without --node: the client tries them all. */
+int ctl_node_listens(const struct ctl *ctl);
+enum { PROBE_TIMEOUT_MS = 1000 };
+
+/* The members as each says of itself. `answers`: what json_of_status() gives, an answer each, at
+ * least one. Whose node did not answer is in state "unreachable", without a lag; the others' lag is
+ * what the leader has committed and they have not applied, null if no leader answered. Gives the
+ * rows: the members that the answer of the highest term names, the leader's before others'. */
+json_t *ctl_merge_members(json_t *answers);
+
 /* Makes `ctl->request_id` if none was given, and says so on standard error before anything is sent:
  * whoever interrupts the command can still ask again. */
 void ctl_request_id(struct ctl *ctl);

@@ -343,6 +343,12 @@ run(struct ctl *ctl, int argc, char **argv)
         return EXIT_OK;
     }
     status = check(ctl, command);
+    /* Two tell it in their own words, two ask no node. */
+    bool asks = command->run != run_ping && command->run != run_feed_tail &&
+                command->run != run_machine_check && command->run != run_completion;
+    if (status == EXIT_OK && asks) {
+        status = ctl_node_listens(ctl);
+    }
     return status == EXIT_OK ? command->run(ctl) : status;
 }
 

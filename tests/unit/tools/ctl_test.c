@@ -132,6 +132,51 @@ every_option_has_one_row_and_belongs_to_a_command(void **state)
     }
 }
 
+/* An answer of cluster.status, of three members of which the node knows itself. */
+static json_t *
+answer_of(int node, int term, const char *state, int applied, int committed)
+{
+    json_t *members = json_array();
+    for (int id = 1; id <= 3; id++) {
+        json_t *own = id == node
+                          ? json_pack("{s:i,s:s,s:i,s:i,s:n}", "id", id, "state", state,
+                                      "applied_index", applied, "committed_index", committed, "lag")
+                          : json_pack("{s:i,s:n,s:n,s:n,s:n}", "id", id, "state", "applied_index",
+                                      "committed_index", "lag");
+        json_add(members, own);
+    }
+    return json_pack("{s:i,s:i,s:o}", "node_id", node, "term", term, "members", members);
+}
+
+static void
+members_are_as_each_says_of_itself(void **state)
+{
+    (void)state;
+    json_t *answers = json_array();
+    json_add(answers, answer_of(1, 7, "follower", 90, 95));
+    json_add(answers, answer_of(2, 7, "leader", 100, 100));
+    json_t *rows = ctl_merge_members(answers);
+    char *text = json_dumps(rows, JSON_COMPACT | JSON_SORT_KEYS);
+    assert_string_equal(text,
+                        "[{\"applied_index\":90,\"committed_index\":95,\"id\":1,\"lag\":10,"
+                        "\"state\":\"follower\"},"
+                        "{\"applied_index\":100,\"committed_index\":100,\"id\":2,\"lag\":0,"
+                        "\"state\":\"leader\"},"
+                        "{\"applied_index\":null,\"committed_index\":null,\"id\":3,\"lag\":null,"
+                        "\"state\":\"unreachable\"}]");
+    free(text);
+    json_decref(rows);
+
+    /* A leader of a term that is over gives no measure. */
+    json_add(answers, answer_of(3, 8, "follower", 120, 120));
+    rows = ctl_merge_members(answers);
+    for (size_t i = 0; i < 3; i++) {
+        assert_true(json_is_null(json_object_get(json_array_get(rows, i), "lag")));
+    }
+    json_decref(rows);
+    json_decref(answers);
+}
+
 int
 main(void)
 {
@@ -139,6 +184,7 @@ main(void)
         cmocka_unit_test(pairs_are_texts_unless_they_say_otherwise),
         cmocka_unit_test(the_command_that_asks_again_survives_a_shell),
         cmocka_unit_test(every_command_is_one_and_has_an_example),
+        cmocka_unit_test(members_are_as_each_says_of_itself),
         cmocka_unit_test(every_option_has_one_row_and_belongs_to_a_command),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,6 +26,13 @@ bool endpoints_parse(const char *text, struct endpoints *endpoints_out);
 /* Adds one if it is new, well formed and there is room. */
 void endpoints_add(struct endpoints *endpoints, struct bytes endpoint);
 
+/* Whether something listens there: 0, or the errno of the attempt to connect (EHOSTUNREACH for a
+ * name that cannot be resolved), known after `timeout_ms` at the latest, the resolver aside. */
+int endpoints_probe(const char *endpoint, int timeout_ms);
+
+/* Probes all. 0 if something listens at one of them, else the errno of the first. */
+int endpoints_probe_all(const struct endpoints *endpoints, int timeout_ms);
+
 /* "a:1, b:2" for messages; cut where it does not fit. */
 void endpoints_text(const struct endpoints *endpoints, char *out, size_t size);
 

@@ -146,6 +146,36 @@ class Tools(quorder.Test):
         self.assertEqual((member["state"], member["lag"]), ("unreachable", None))
         self.cluster.restart(dead)
 
+    def test_feed_tells_what_it_waits_for(self):
+        began = time.monotonic()
+        _, err = self.ctl(3, "feed", "tail", "--timeout", "1s", endpoints=["127.0.0.1:1"])
+        self.assertLess(time.monotonic() - began, 3)
+        self.assertEqual(err.count("trying again"), 1, err)
+        for i in range(2):
+            self.ctl(0, "order", "create", f"w-{i}", "toggle")
+        node = self.cluster.others(self.cluster.leader())[0]
+        tail = subprocess.Popen([CTL, "feed", "tail", "--from-seq", "1", "-o", "jsonl", "-e",
+                                 self.cluster.address(node), "--node", self.cluster.address(node)],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            self.assertIn('"seq":1', tail.stdout.readline())
+            self.cluster.kill_at_once([node])
+            self.assertIn("trying again", tail.stderr.readline())
+            self.cluster.restart(node)
+            self.assertIn("connected again", tail.stderr.readline())
+            tail.stdout.close()
+            self.assertEqual(tail.wait(10), 0, "ends when nobody reads")
+        finally:
+            tail.kill()
+            tail.wait()
+            tail.stderr.close()
+        with open("/dev/full", "w", encoding="ascii") as full:
+            done = subprocess.run([CTL, "feed", "tail", "--no-follow", "-e",
+                                   self.cluster.address(1)], stdout=full, stderr=subprocess.PIPE,
+                                  text=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("could not be written", done.stderr)
+
     def test_bench_tells_what_it_measured(self):
         done = subprocess.run(
             [BENCH, "--endpoints", ",".join(self.cluster.addresses()), "--connections", "4",

@@ -10,7 +10,8 @@ const struct option_spec ctl_options[] = {
      "host:port of some or all nodes, divided by commas\n(default: QUORDER_ENDPOINTS, else "
      "127.0.0.1:7401)"},
     {KEY_OUTPUT, 'o', "output", "WORD", "table (default), json, or jsonl: one object a line"},
-    {KEY_TIMEOUT, 't', "timeout", "TIME", "how long to try, such as 500ms or 1m (default 5s)"},
+    {KEY_TIMEOUT, 't', "timeout", "TIME",
+     "how long to try, such as 500ms or 1m (default 5s);\nfeed tail: the first connection only"},
     {KEY_NODE, 0, "node", "HOST:PORT", "ask this node only, leader or not"},
     {KEY_HELP, 'h', "help", NULL, "this text"},
     {KEY_VERSION, 0, "version", NULL, "print the version"},
@@ -41,11 +42,12 @@ const struct option_spec ctl_options[] = {
     {KEY_CURSOR, 0, "cursor", "TEXT", "go on where the page before ended"},
     {KEY_ATOMIC, 0, "atomic", NULL, "all of it or nothing"},
     {KEY_FORMAT, 'f', "format", "WORD", "dot (default) or mermaid"},
-    {KEY_FROM_SEQ, 0, "from-seq", "N", "begin with this event; 1 is the first (default: the next)"},
+    {KEY_FROM_SEQ, 0, "from-seq", "N",
+     "begin with this event; 1 is the first (default: the next,\nwith --no-follow the first)"},
     {KEY_EPOCH, 0, "epoch", "N", "refuse if the cluster was restored since"},
     {KEY_MACHINE, 'm', "machine", "NAME", "only this machine; may be repeated"},
     {KEY_SHARD, 0, "shard", "N", "only this shard; may be repeated"},
-    {KEY_NO_FOLLOW, 0, "no-follow", NULL, "end where the feed ends now"},
+    {KEY_NO_FOLLOW, 0, "no-follow", NULL, "print what there is, from the first event on, and end"},
 };
 const uint32_t ctl_options_count = sizeof ctl_options / sizeof ctl_options[0];
 

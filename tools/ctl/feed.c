@@ -1,10 +1,15 @@
 /*
- * The command feed tail. Thread: main waits; take() prints on the client's thread.
+ * The command feed tail. Thread: main watches the connection and the reader of the output; take()
+ * prints on the client's thread.
  */
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "common/assert.h"
+#include "common/clock.h"
 #include "ctl.h"
 #include "tools/json.h"
 #include "tools/results.h"
@@ -26,9 +31,16 @@ struct tail {
     struct ctl *ctl;
     uint64_t printed;
     pthread_mutex_t mutex; /* Guards the two below; between main and the client's thread. */
-    pthread_cond_t changed;
     bool ended;
     int status;
+};
+
+enum {
+    WATCH_EVERY_MS = 200,   /* How long a reader that went away keeps us. */
+    PING_EVERY_MS = 1000,   /* How long a lost connection stays untold. */
+    PING_TIMEOUT_MS = 1000, /* A node that takes longer counts as lost. */
+    FIRST_ATTEMPT_MS = 300, /* Until the first line about a node that is not there. */
+    FURTHER_ATTEMPT_MS = 1000,
 };
 
 static void
@@ -70,7 +82,6 @@ end(struct tail *tail, int status)
         tail->ended = true;
         tail->status = status;
     }
-    pthread_cond_signal(&tail->changed);
     pthread_mutex_unlock(&tail->mutex);
 }
 
@@ -88,15 +99,102 @@ take(const struct qo_feed_batch *batch, void *context)
     }
 }
 
-/* A feed waits for ever for nodes that are not there; a person wants to be told. */
+/* Whether anybody answers within `timeout_ms`; gives the result, NULL as ctl_call(). */
+static struct qo_result *
+try(struct ctl *ctl, enum qo_method method, uint32_t timeout_ms)
+{
+    struct qo_request request = {.method = method};
+    uint32_t whole_ms = ctl->timeout_ms;
+    ctl->timeout_ms = timeout_ms;
+    struct qo_result *result = ctl_call(ctl, &request);
+    ctl->timeout_ms = whole_ms;
+    return result;
+}
+
+static bool
+answered(const struct qo_result *result)
+{
+    return result != NULL && qo_result_outcome(result) == QO_OUTCOME_OK;
+}
+
+/* "127.0.0.1:7401: Connection refused; trying again" */
+static void
+tell_lost(const struct qo_result *result)
+{
+    const char *message = qo_result_failure(result)->message;
+    size_t size = strlen(message);
+    size -= size > 0 && message[size - 1] == '.' ? 1 : 0;
+    fprintf(stderr, "%.*s; trying again\n", (int)size, message);
+}
+
+/* A feed waits for ever for nodes that are not there; a person wants to be told. Tries for
+ * --timeout. */
 static int
 reach(struct ctl *ctl)
 {
-    struct qo_request request = {.method = QO_METHOD_HELLO};
-    struct qo_result *result = ctl_call(ctl, &request);
-    int status = ctl_status(ctl, result);
-    qo_result_free(result);
-    return status;
+    int64_t end_us = clock_monotonic_us() + (int64_t)ctl->timeout_ms * 1000;
+    uint32_t attempt_ms = FIRST_ATTEMPT_MS;
+    bool told = false;
+    for (;;) {
+        int64_t left_ms = (end_us - clock_monotonic_us()) / 1000;
+        left_ms = left_ms > 1 ? left_ms : 1;
+        bool last = left_ms <= attempt_ms;
+        struct qo_result *result = try(ctl, QO_METHOD_HELLO, last ? (uint32_t)left_ms : attempt_ms);
+        bool unreachable = result != NULL && !answered(result) &&
+                           (qo_result_code(result) == QO_CODE_UNREACHABLE ||
+                            qo_result_code(result) == QO_CODE_TIMEOUT);
+        if (!unreachable || last) {
+            int status = ctl_status(ctl, result);
+            if (told && status == EXIT_OK) {
+                fprintf(stderr, "%s: connected\n", qo_result_node(result));
+            }
+            qo_result_free(result);
+            return status;
+        }
+        if (!told) {
+            tell_lost(result);
+            told = true;
+        }
+        qo_result_free(result);
+        attempt_ms = FURTHER_ATTEMPT_MS;
+    }
+}
+
+static bool
+has_ended(struct tail *tail)
+{
+    pthread_mutex_lock(&tail->mutex);
+    bool ended = tail->ended;
+    pthread_mutex_unlock(&tail->mutex);
+    return ended;
+}
+
+/* Until the feed ends or nobody reads what it prints. Loss and return of the nodes are told once
+ * each: the feed itself resumes without a word. */
+static void
+watch(struct tail *tail)
+{
+    bool lost = false;
+    int64_t next_us = clock_monotonic_us() + PING_EVERY_MS * INT64_C(1000);
+    while (!has_ended(tail)) {
+        struct pollfd out = {.fd = STDOUT_FILENO};
+        if (poll(&out, 1, WATCH_EVERY_MS) > 0) { /* POLLERR, POLLHUP, POLLNVAL. */
+            end(tail, EXIT_OK);
+        }
+        if (clock_monotonic_us() < next_us || has_ended(tail)) {
+            continue;
+        }
+        struct qo_result *result = try(tail->ctl, QO_METHOD_PING, PING_TIMEOUT_MS);
+        if (!lost && result != NULL && !answered(result)) {
+            tell_lost(result);
+            lost = true;
+        } else if (lost && answered(result)) {
+            fprintf(stderr, "%s: connected again\n", qo_result_node(result));
+            lost = false;
+        }
+        qo_result_free(result);
+        next_us = clock_monotonic_us() + PING_EVERY_MS * INT64_C(1000);
+    }
 }
 
 static int
@@ -118,13 +216,23 @@ follow(struct tail *tail, const struct qo_filter *filter)
         fprintf(stderr, "quorderctl: the feed takes no such filter or position.\n");
         return EXIT_USAGE;
     }
-    pthread_mutex_lock(&tail->mutex);
-    while (!tail->ended) {
-        pthread_cond_wait(&tail->changed, &tail->mutex);
-    }
-    pthread_mutex_unlock(&tail->mutex);
+    (void)fflush(stdout);
+    watch(tail);
     qo_feed_close(feed);
     return tail->status;
+}
+
+/* The leader's address in `out`: another node's feed may end before events that the caller has the
+ * receipts of. NULL: none is known, or it is not to be reached; any node will do then. */
+static const char *
+leader_of(struct ctl *ctl, char out[ENDPOINT_SIZE])
+{
+    struct qo_result *result = try(ctl, QO_METHOD_HELLO, ctl->timeout_ms);
+    const char *leader = answered(result) ? qo_result_hello(result)->leader : NULL;
+    (void)snprintf(out, ENDPOINT_SIZE, "%s", leader != NULL ? leader : "");
+    bool listens = leader != NULL && endpoints_probe(out, PROBE_TIMEOUT_MS) == 0;
+    qo_result_free(result);
+    return listens ? out : NULL;
 }
 
 /* Up to where the feed ended when the first page was read. */
@@ -132,6 +240,12 @@ static int
 read_once(struct tail *tail, const struct qo_filter *filter)
 {
     struct ctl *ctl = tail->ctl;
+    char leader[ENDPOINT_SIZE];
+    int listens = ctl_node_listens(ctl);
+    if (listens != EXIT_OK) {
+        return listens;
+    }
+    const char *node = ctl->node != NULL ? ctl->node : leader_of(ctl, leader);
     uint64_t from_seq = ctl->from_seq;
     uint64_t end_seq = 0;
     bool go_on = true;
@@ -140,6 +254,7 @@ read_once(struct tail *tail, const struct qo_filter *filter)
         struct qo_request request = {.method = QO_METHOD_FEED_READ,
                                      .from_seq = from_seq,
                                      .limit = QO_LIMIT_MAX,
+                                     .node = node,
                                      .epoch = ctl->epoch,
                                      .filter = filter};
         struct qo_result *result = ctl_call(ctl, &request);
@@ -174,11 +289,9 @@ run_feed_tail(struct ctl *ctl)
         .states_count = ctl->states_count,
     };
     int failed = pthread_mutex_init(&tail.mutex, NULL);
-    failed |= pthread_cond_init(&tail.changed, NULL);
     QO_ASSERT(failed == 0);
     bool once = (ctl->given & OWN(KEY_NO_FOLLOW)) != 0;
     int status = once ? read_once(&tail, &filter) : follow(&tail, &filter);
-    pthread_cond_destroy(&tail.changed);
     pthread_mutex_destroy(&tail.mutex);
     return status;
 }

@@ -5,10 +5,12 @@
  * Thread: main.
  */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/assert.h"
 #include "ctl.h"
@@ -352,6 +354,22 @@ run(struct ctl *ctl, int argc, char **argv)
     return status == EXIT_OK ? command->run(ctl) : status;
 }
 
+/* Why standard output was not written whole; 0: it was. */
+static int
+output_error(void)
+{
+    errno = 0;
+    if (fflush(stdout) == 0 && ferror(stdout) == 0) {
+        return 0;
+    }
+    if (errno != 0) {
+        return errno;
+    }
+    /* The write that failed lies back; what is left to tell is whether its reader is gone. */
+    struct pollfd out = {.fd = STDOUT_FILENO};
+    return poll(&out, 1, 0) > 0 && (out.revents & POLLERR) != 0 ? EPIPE : EIO;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -364,12 +382,10 @@ main(int argc, char **argv)
     ctl->timeout_ms = TIMEOUT_MS_DEFAULT;
     int status = run(ctl, argc, argv);
     qo_client_close(ctl->client);
-    errno = 0;
-    if (fflush(stdout) != 0 || ferror(stdout) != 0) {
-        if (errno != EPIPE && errno != 0) {
-            fprintf(stderr, "quorderctl: the output could not be written: %s.\n", strerror(errno));
-        }
-        status = status == EXIT_OK && errno != EPIPE ? EXIT_ERROR : status;
+    int error = output_error();
+    if (error != 0 && error != EPIPE) {
+        fprintf(stderr, "quorderctl: the output could not be written: %s.\n", strerror(error));
+        status = status == EXIT_OK ? EXIT_ERROR : status;
     }
     mem_free(ctl->line);
     mem_free(ctl);

@@ -57,6 +57,20 @@ class Examples(quorder.Test):
         return run([path, ",".join(self.cluster.addresses()), *arguments],
                    env=self.environment_of_programs)
 
+    def test_the_command_that_the_example_names(self):
+        """As it stands in the example's header, but for the endpoints."""
+        root = quorder.ROOT
+        self.cluster.call(self.cluster.leader(), "machine.put",
+                          source=(root / "cluster" / "machines" / "marketplace.yaml").read_text())
+        header = (root / "src" / "client" / "examples" / "move_order.c").read_text()
+        line = next(line for line in header.splitlines() if line.startswith(" *     move_order "))
+        words = line.split()[3:]
+        told = self.program("move_order", *words)
+        self.assertIn("now in canceled", told)
+        self.assertEqual([e["event"] for e in self.cluster.history(self.cluster.leader(),
+                                                                   words[1])],
+                         ["create", words[2]])
+
     def test_move_order_twice_has_one_effect(self):
         first = self.program("move_order", "toggle", "moved", "go")
         again = self.program("move_order", "toggle", "moved", "go")

@@ -2,12 +2,16 @@
  * Creates an order and moves it, once each, whatever happens on the way: a leader that dies, a lost
  * answer, this program started twice with the same arguments.
  *
- *     move_order 127.0.0.1:7401,127.0.0.1:7402 marketplace order-17 pay
+ *     quorderctl machine put cluster/machines/marketplace.yaml
+ *     move_order 127.0.0.1:7401,127.0.0.1:7402 marketplace order-17 cancel customer_id=c-7
+ *
+ * Each NAME=VALUE is a text attribute that the order is created with.
  *
  * Exit status: 0 done, 1 refused, 2 usage, 3 nobody answered, 4 not known.
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <quorder.h>
 
@@ -37,18 +41,42 @@ report(const char *what, const struct qo_result *result)
     return 4;
 }
 
+/* Adds NAME=VALUE; 0 if it is none, or the library does not take it. */
+static int
+add_attribute(struct qo_attributes *attributes, const char *text)
+{
+    char name[65]; /* The protocol's names have at most 64 bytes. */
+    const char *equals = strchr(text, '=');
+    size_t size = equals != NULL ? (size_t)(equals - text) : 0;
+    if (equals == NULL || size >= sizeof name) {
+        return 0;
+    }
+    memcpy(name, text, size);
+    name[size] = '\0';
+    return qo_attributes_add_text(attributes, name, equals + 1);
+}
+
 int
 main(int argc, char **argv)
 {
-    if (argc != 5) {
-        fprintf(stderr, "usage: move_order ENDPOINTS MACHINE ID EVENT\n");
+    if (argc < 5) {
+        fprintf(stderr, "usage: move_order ENDPOINTS MACHINE ID EVENT [NAME=VALUE ...]\n");
         return 2;
     }
     const char *id = argv[3];
+    struct qo_attributes *attributes = qo_attributes_new();
+    for (int i = 5; i < argc; i++) {
+        if (!add_attribute(attributes, argv[i])) {
+            fprintf(stderr, "move_order: '%s' is no NAME=VALUE\n", argv[i]);
+            qo_attributes_free(attributes);
+            return 2;
+        }
+    }
     struct qo_client *client = qo_client_open(
         &(struct qo_options){.endpoints = argv[1], .name = "move_order", .deadline_ms = 20000});
     if (client == NULL) {
         perror("qo_client_open");
+        qo_attributes_free(attributes);
         return 2;
     }
 
@@ -60,10 +88,12 @@ main(int argc, char **argv)
     struct qo_result *result = qo_call(client, &(struct qo_request){.method = QO_METHOD_CREATE,
                                                                     .id = id,
                                                                     .machine = argv[2],
+                                                                    .attributes = attributes,
                                                                     .actor = "example",
                                                                     .request_id = "example"});
     int status = report("create", result);
     qo_result_free(result);
+    qo_attributes_free(attributes);
 
     if (status == 0) {
         result = qo_call(client, &(struct qo_request){.method = QO_METHOD_TRANSITION,

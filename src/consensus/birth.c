@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <raft.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,36 +133,85 @@ identity_decode(struct bytes bytes, struct consensus_identity *identity)
     return cursor_done(&cursor) && !failed;
 }
 
-/* NULL if a node may be born so; else what is wrong. */
+static const char *fault(char *text_out, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
 static const char *
-identity_fault(const struct consensus_identity *identity)
+fault(char *text_out, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(text_out, CONSENSUS_TEXT_MAX, format, arguments);
+    va_end(arguments);
+    return text_out;
+}
+
+/* Of the member at `index`, by itself and against those before it. */
+static const char *
+member_fault(const struct consensus_identity *identity, uint32_t index, char *text_out)
+{
+    const struct consensus_member *member = &identity->members[index];
+    if (member->id == 0) {
+        return fault(text_out, "ids of members count from 1");
+    }
+    if (!disk_uv_address_valid(member->address)) {
+        return fault(text_out,
+                     "member %u: \"%.280s\" is no address host:port with a port from 1 to %d (the "
+                     "log uses the port + %d)",
+                     member->id, member->address, 65535 - DISK_UV_PORT_ADD, DISK_UV_PORT_ADD);
+    }
+    for (uint32_t i = 0; i < index; i++) {
+        const struct consensus_member *other = &identity->members[i];
+        if (other->id == member->id) {
+            return fault(text_out, "two members have the id %u", member->id);
+        }
+        if (strcmp(other->address, member->address) == 0) {
+            return fault(text_out, "members %u and %u have the same address %.280s", other->id,
+                         member->id, member->address);
+        }
+    }
+    return NULL;
+}
+
+const char *
+consensus_identity_fault(const struct consensus_identity *identity, char *text_out)
 {
     size_t size = strnlen(identity->cluster_id, QO_CLUSTER_ID_MAX + 1);
     static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
     bool is_member = false;
     if (size == 0 || size > QO_CLUSTER_ID_MAX || strspn(identity->cluster_id, allowed) != size) {
-        return "the cluster id is not 1 to 63 of a-z, 0-9 and -";
+        return fault(text_out, "the cluster id \"%.*s\" is not 1 to %u of a-z, 0-9 and -",
+                     (int)QO_CLUSTER_ID_MAX, identity->cluster_id, QO_CLUSTER_ID_MAX);
     }
     if (identity->shards == 0 || identity->shards > QO_SHARDS_MAX || identity->epoch == 0) {
-        return "shards are 1 to 256 and the epoch is at least 1";
+        return fault(text_out, "shards are 1 to %u, not %u, and the epoch is at least 1",
+                     QO_SHARDS_MAX, identity->shards);
     }
     if (identity->members_count == 0 || identity->members_count > QO_MEMBERS_MAX) {
-        return "a cluster has 1 to 9 members";
+        return fault(text_out, "a cluster has 1 to %u members, not %u", QO_MEMBERS_MAX,
+                     identity->members_count);
     }
     for (uint32_t i = 0; i < identity->members_count; i++) {
-        const struct consensus_member *member = &identity->members[i];
-        is_member = is_member || member->id == identity->node_id;
-        if (member->id == 0 || !disk_uv_address_valid(member->address)) {
-            return "a member has an id from 1 and an address host:port, the port below 64536";
-        }
-        for (uint32_t j = 0; j < i; j++) {
-            if (identity->members[j].id == member->id ||
-                strcmp(identity->members[j].address, member->address) == 0) {
-                return "two members have the same id or address";
-            }
+        is_member = is_member || identity->members[i].id == identity->node_id;
+        const char *found = member_fault(identity, i, text_out);
+        if (found != NULL) {
+            return found;
         }
     }
-    return is_member ? NULL : "the node is not one of the members";
+    return is_member ? NULL
+                     : fault(text_out, "the node's own id %u is not among the members",
+                             identity->node_id);
+}
+
+bool
+consensus_can_listen(const char *address, char *text_out)
+{
+    if (!disk_uv_address_valid(address)) {
+        (void)fault(text_out, "\"%.280s\" is no address host:port with a port from 1 to %d",
+                    address, 65535 - DISK_UV_PORT_ADD);
+        return false;
+    }
+    return disk_uv_can_listen(address, text_out, CONSENSUS_TEXT_MAX);
 }
 
 /* -- Making ------------------------------------------------------------------------------------ */
@@ -200,7 +250,7 @@ bootstrap_log(const char *directory, const struct consensus_identity *identity, 
         status = raft_configuration_add(&configuration, identity->members[i].id,
                                         identity->members[i].address, RAFT_VOTER);
     }
-    QO_ASSERT(status == 0); /* identity_fault() looked for doubles. */
+    QO_ASSERT(status == 0); /* consensus_identity_fault() looked for doubles. */
     bool made =
         disk_uv_bootstrap(path, &configuration, identity->node_id, text_out, CONSENSUS_TEXT_MAX);
     raft_configuration_close(&configuration);
@@ -272,14 +322,15 @@ consensus_init_directory(const char *directory, const struct consensus_identity 
 {
     char path[BIRTH_PATH_MAX / 2], made[BIRTH_PATH_MAX];
     struct consensus_identity born = *identity;
-    const char *fault = identity_fault(identity);
     size_t size = strlen(directory);
+    if (consensus_identity_fault(identity, text_out) != NULL) {
+        return false;
+    }
     while (size > 1 && directory[size - 1] == '/') {
         size--;
     }
-    if (fault != NULL || size == 0 || size >= sizeof path) {
-        (void)snprintf(text_out, CONSENSUS_TEXT_MAX, "%s",
-                       fault != NULL ? fault : "the directory's path is empty or too long");
+    if (size == 0 || size >= sizeof path) {
+        (void)snprintf(text_out, CONSENSUS_TEXT_MAX, "the directory's path is empty or too long");
         return false;
     }
     memcpy(path, directory, size);
@@ -296,8 +347,8 @@ consensus_init_directory(const char *directory, const struct consensus_identity 
     }
     (void)snprintf(made, sizeof made, "%s.birth-XXXXXX", path);
     if (mkdtemp(made) == NULL) {
-        (void)snprintf(text_out, CONSENSUS_TEXT_MAX, "cannot make %.300s: %s", made,
-                       strerror(errno));
+        (void)snprintf(text_out, CONSENSUS_TEXT_MAX, "cannot make %.300s: %s", path,
+                       errno == ENOENT ? "its parent directory does not exist" : strerror(errno));
         return false;
     }
     if (!fill(made, &born, text_out) || !publish(made, path, text_out)) {
@@ -328,12 +379,33 @@ count_boot(const char *directory, struct consensus_identity *identity)
     }
 }
 
+static bool
+read_identity(int fd, struct consensus_identity *identity_out)
+{
+    uint8_t file[FILE_MAX];
+    char text[CONSENSUS_TEXT_MAX];
+    struct bytes rest;
+    return read_checked(fd, identity_magic, file, &rest) && identity_decode(rest, identity_out) &&
+           consensus_identity_fault(identity_out, text) == NULL;
+}
+
+bool
+consensus_read_identity(const char *directory, struct consensus_identity *identity_out)
+{
+    char path[BIRTH_PATH_MAX];
+    birth_path(directory, "identity", path);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool read = fd >= 0 && read_identity(fd, identity_out);
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return read;
+}
+
 void
 birth_open(const char *directory, struct consensus_identity *identity_out)
 {
     char path[BIRTH_PATH_MAX];
-    uint8_t file[FILE_MAX];
-    struct bytes rest;
     birth_path(directory, "identity", path);
     int fd = open(path, O_RDWR | O_CLOEXEC); /* Stays open: it holds the lock. */
     if (fd < 0) {
@@ -346,8 +418,7 @@ birth_open(const char *directory, struct consensus_identity *identity_out)
     if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
         qo_fatal(FATAL_DIRECTORY, "%s is in use by another process", directory);
     }
-    if (!read_checked(fd, identity_magic, file, &rest) || !identity_decode(rest, identity_out) ||
-        identity_fault(identity_out) != NULL) {
+    if (!read_identity(fd, identity_out)) {
         qo_fatal(FATAL_CORRUPT, "%s is damaged", path);
     }
     count_boot(directory, identity_out);

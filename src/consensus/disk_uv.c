@@ -1,6 +1,7 @@
 /* See disk_uv.h. Thread: the loop. */
 #include "disk_uv.h"
 
+#include <errno.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <raft/uv.h>
@@ -8,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "common/assert.h"
 #include "common/bytes.h"
@@ -32,6 +34,7 @@ struct disk_uv {
     const char *cluster_id, *address;
     unsigned peer_timeout_ms;
     char introduction[INTRODUCTION_MAX + 1];
+    struct sockaddr_in own; /* Where it listens. */
     char listens_on[LITERAL_MAX];
 };
 
@@ -86,6 +89,68 @@ literal(const struct sockaddr *name, unsigned port, char out[LITERAL_MAX])
 }
 
 static const struct addrinfo ipv4_only = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM};
+
+/* 0 if it could listen at `own` now, else why not: an errno. */
+static int
+probe(const struct sockaddr_in *own)
+{
+    int yes = 1, failed = 0;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) != 0 ||
+        bind(fd, (const struct sockaddr *)own, sizeof *own) != 0) {
+        failed = errno;
+    }
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return failed;
+}
+
+/* Looks the address up. 0, or what gai_strerror() explains. `own_out` has our port. */
+static int
+resolve(const char *address, struct sockaddr_in *own_out)
+{
+    char host[HOST_MAX];
+    unsigned port;
+    struct addrinfo *found = NULL;
+    if (!split(address, host, &port)) {
+        qo_fatal(FATAL_CONFIG, "'%s' is no host:port", address);
+    }
+    int failed = getaddrinfo(host, NULL, &ipv4_only, &found);
+    if (failed == 0) {
+        memcpy(own_out, found->ai_addr, sizeof *own_out);
+        own_out->sin_port = htons((uint16_t)port);
+        freeaddrinfo(found);
+    }
+    return failed;
+}
+
+bool
+disk_uv_can_listen(const char *address, char *text_out, size_t text_size)
+{
+    struct sockaddr_in own;
+    int failed = resolve(address, &own);
+    if (failed != 0) {
+        (void)snprintf(text_out, text_size, "cannot listen on %s: %s", address,
+                       gai_strerror(failed));
+        return false;
+    }
+    const unsigned log_port = ntohs(own.sin_port);
+    const unsigned ports[2] = {log_port - DISK_UV_PORT_ADD, log_port};
+    static const char *const uses[2] = {"clients", "members"};
+    for (int i = 0; i < 2; i++) {
+        char where[LITERAL_MAX];
+        own.sin_port = htons((uint16_t)ports[i]);
+        failed = probe(&own);
+        if (failed != 0) {
+            literal((const struct sockaddr *)&own, ports[i], where);
+            (void)snprintf(text_out, text_size, "cannot listen for %s on %s: %s", uses[i], where,
+                           strerror(failed));
+            return false;
+        }
+    }
+    return true;
+}
 
 /* -- Streams ----------------------------------------------------------------------------------- */
 
@@ -154,9 +219,10 @@ transport_listen(struct raft_uv_transport *transport, raft_uv_accept_cb callback
     struct disk_uv *disk = transport->impl;
     disk->accept = callback;
     int status = disk->tcp.listen(&disk->tcp, accepted);
-    if (status != 0) {
+    if (status != 0) { /* libraft says no more than "I/O error". */
+        int failed = probe(&disk->own);
         qo_fatal(FATAL_NETWORK, "cannot listen for members on %s: %s", disk->listens_on,
-                 disk->tcp.errmsg[0] != '\0' ? disk->tcp.errmsg : raft_strerror(status));
+                 failed != 0 ? strerror(failed) : raft_strerror(status));
     }
     return 0;
 }
@@ -254,18 +320,11 @@ configure(struct raft_io *io)
 static void
 find_own_address(struct disk_uv *disk)
 {
-    char host[HOST_MAX];
-    unsigned port;
-    struct addrinfo *found = NULL;
-    if (!split(disk->address, host, &port)) {
-        qo_fatal(FATAL_CONFIG, "'%s' is no host:port", disk->address);
+    int failed = resolve(disk->address, &disk->own);
+    if (failed != 0) {
+        qo_fatal(FATAL_NETWORK, "own address '%s': %s", disk->address, gai_strerror(failed));
     }
-    int status = getaddrinfo(host, NULL, &ipv4_only, &found);
-    if (status != 0) {
-        qo_fatal(FATAL_NETWORK, "own address '%s': %s", disk->address, gai_strerror(status));
-    }
-    literal(found->ai_addr, port, disk->listens_on);
-    freeaddrinfo(found);
+    literal((const struct sockaddr *)&disk->own, ntohs(disk->own.sin_port), disk->listens_on);
 }
 
 struct raft_io *

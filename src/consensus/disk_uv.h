@@ -11,6 +11,7 @@
 
 #include <raft.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum { DISK_UV_PORT_ADD = 1000 };
@@ -35,6 +36,9 @@ void disk_uv_freshen(void *context);
  * at most `text_size` bytes if it cannot. Thread: any; runs a loop of its own. */
 bool disk_uv_bootstrap(const char *directory, const struct raft_configuration *configuration,
                        raft_id id, char *text_out, size_t text_size);
+
+/* See consensus_can_listen(). `address` is valid. */
+bool disk_uv_can_listen(const char *address, char *text_out, size_t text_size);
 
 /* True if `address` is host:port with a port that leaves room for ours. */
 bool disk_uv_address_valid(const char *address);

@@ -3,6 +3,7 @@
 
 #include <netdb.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/limits.h"
@@ -28,6 +29,19 @@ split(const char *address, char *host, size_t host_size, const char **port_out)
     host[size] = '\0';
     *port_out = colon + 1;
     return true;
+}
+
+bool
+address_valid(const char *address)
+{
+    char host[QO_ADDRESS_MAX + 1];
+    const char *port;
+    if (!split(address, host, sizeof host, &port)) {
+        return false;
+    }
+    size_t digits = strspn(port, "0123456789");
+    return port[digits] == '\0' && digits <= 5 && strtoul(port, NULL, 10) >= 1 &&
+           strtoul(port, NULL, 10) <= 65535;
 }
 
 bool

@@ -9,6 +9,9 @@
 
 #define ADDRESS_WHY_MAX 256
 
+/* True if it has the form above, with a port from 1 to 65535. Looks nothing up. */
+bool address_valid(const char *address);
+
 /* The first address that the name has. False: `why_out` (ADDRESS_WHY_MAX bytes) says why. */
 bool address_resolve(const char *address, struct sockaddr_storage *out, char *why_out);
 

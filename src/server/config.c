@@ -1,7 +1,6 @@
 /* See config.h. Thread: main, before anything runs. */
 #include "config.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -10,6 +9,7 @@
 
 #include <yaml.h>
 
+#include "address.h"
 #include "common/assert.h"
 #include "common/limits.h"
 
@@ -43,22 +43,35 @@ config_init(struct config *config)
     config->node.disk_reserve = UINT64_MAX;
 }
 
+bool
+config_number(const char *name, const char *text, uint64_t min, uint64_t max, uint64_t *number_out,
+              char *why_out)
+{
+    const char *digits = text[0] == '-' ? text + 1 : text;
+    if (digits[0] == '\0' || digits[strspn(digits, "0123456789")] != '\0') {
+        (void)snprintf(why_out, CONFIG_WHY_MAX, "%s: \"%.64s\" is not a whole number", name, text);
+        return false;
+    }
+    errno = 0;
+    unsigned long long number = strtoull(digits, NULL, 10);
+    if (text[0] == '-' || errno != 0 || number < min || number > max) {
+        (void)snprintf(why_out, CONFIG_WHY_MAX, "%s: must be from %llu to %llu, not %.64s", name,
+                       (unsigned long long)min, (unsigned long long)max, text);
+        return false;
+    }
+    *number_out = number;
+    return true;
+}
+
 static bool
 set_number(struct config *config, const struct number_setting *setting, const char *value,
            char *why_out)
 {
-    char *end;
-    errno = 0;
-    unsigned long long number = strtoull(value, &end, 10);
-    if (!isdigit((unsigned char)value[0]) || *end != '\0' || errno != 0 || number < setting->min ||
-        number > setting->max) {
-        (void)snprintf(why_out, CONFIG_WHY_MAX, "%s: \"%.64s\" is not a number from %llu to %llu",
-                       setting->name, value, (unsigned long long)setting->min,
-                       (unsigned long long)setting->max);
+    uint64_t wide;
+    if (!config_number(setting->name, value, setting->min, setting->max, &wide, why_out)) {
         return false;
     }
-    uint32_t narrow = (uint32_t)number;
-    uint64_t wide = number;
+    uint32_t narrow = (uint32_t)wide;
     char *field = (char *)config + setting->offset;
     memcpy(field, setting->size == sizeof narrow ? (void *)&narrow : (void *)&wide, setting->size);
     return true;
@@ -101,8 +114,9 @@ config_set(struct config *config, const char *name, const char *value, char *why
         return set_text(config->data, &config->node.directory, name, value, why_out);
     }
     if (strcmp(name, "listen") == 0) {
-        if (strchr(value, ':') == NULL) {
-            (void)snprintf(why_out, CONFIG_WHY_MAX, "listen: \"%.64s\" is not host:port", value);
+        if (!address_valid(value)) {
+            (void)snprintf(why_out, CONFIG_WHY_MAX,
+                           "listen: \"%.64s\" is not host:port with a port from 1 to 65535", value);
             return false;
         }
         return set_text(config->listen, &config->node.listen, name, value, why_out);
@@ -132,6 +146,7 @@ set_all(struct config *config, yaml_document_t *document, const char *path, char
         (void)snprintf(why_out, CONFIG_WHY_MAX, "%.128s: not a list of `setting: value`", path);
         return false;
     }
+    size_t told = 0;
     for (yaml_node_pair_t *pair = root->data.mapping.pairs.start;
          pair < root->data.mapping.pairs.top; pair++) {
         yaml_node_t *key = yaml_document_get_node(document, pair->key);
@@ -139,13 +154,18 @@ set_all(struct config *config, yaml_document_t *document, const char *path, char
         bool scalars = key->type == YAML_SCALAR_NODE && value->type == YAML_SCALAR_NODE;
         if (!scalars || !config_set(config, (const char *)key->data.scalar.value,
                                     (const char *)value->data.scalar.value, why)) {
-            (void)snprintf(why_out, CONFIG_WHY_MAX, "%.128s:%zu:%zu: %.300s", path,
-                           key->start_mark.line + 1, key->start_mark.column + 1,
-                           scalars ? why : "a setting has one plain value");
-            return false;
+            int size = snprintf(why_out + told, CONFIG_WHY_MAX - told, "%s%.128s:%zu:%zu: %.300s",
+                                told == 0 ? "" : "\n", path, key->start_mark.line + 1,
+                                key->start_mark.column + 1,
+                                scalars ? why : "a setting has one plain value");
+            QO_ASSERT(size > 0);
+            if ((size_t)size >= CONFIG_WHY_MAX - told) {
+                return false; /* The rest comes once these are mended. */
+            }
+            told += (size_t)size;
         }
     }
-    return true;
+    return told == 0;
 }
 
 bool

@@ -22,7 +22,7 @@
 #include "common/log.h"
 #include "node.h"
 
-#define CONFIG_WHY_MAX 512u
+#define CONFIG_WHY_MAX 2048u
 #define CONFIG_TEXT_MAX 4096u
 
 struct config {
@@ -38,7 +38,12 @@ void config_init(struct config *config);
  * wrong with it. */
 bool config_set(struct config *config, const char *name, const char *value, char *why_out);
 
-/* Reads a file over what is set. False: `why_out` names file, line and column. */
+/* Reads a whole number in decimal. False: `why_out` says what is wrong with the value of `name`. */
+bool config_number(const char *name, const char *text, uint64_t min, uint64_t max,
+                   uint64_t *number_out, char *why_out);
+
+/* Reads a file over what is set. False: `why_out` has a line with file, line and column for each
+ * mistake, as many as fit. */
 bool config_read(struct config *config, const char *path, char *why_out);
 
 /* Rules between settings. False: `why_out` says which is broken. */

@@ -24,7 +24,8 @@ static const char usage_text[] =
     "      One node on 127.0.0.1:7401 that needs no configuration (data: ./quorder-dev).\n"
     "  quorderd init --data DIR --cluster ID --id N --member N=HOST:PORT ... [--shards 16]\n"
     "      Makes the data directory of one first member; the same --cluster, --member list\n"
-    "      and --shards on each of them. Ids count from 1; the log uses port + 1000.\n"
+    "      and --shards on each of them. Ids count from 1. A port is at most 64535: the links\n"
+    "      between members (the log) use port + 1000.\n"
     "  quorderd --data DIR [--config FILE] [--SETTING VALUE ...]\n"
     "      Runs a node on a directory that init has made.\n"
     "  quorderd check-config FILE\n"
@@ -32,7 +33,8 @@ static const char usage_text[] =
     "\n"
     "Settings, in a file or as flags (flags win):\n"
     "  --data DIR            the data directory\n"
-    "  --listen HOST:PORT    default: the member's own address\n"
+    "  --listen HOST:PORT    where clients are served; default: the member's own address.\n"
+    "                        The links between members stay at that address, port + 1000.\n"
     "  --log-level LEVEL     debug, info (default), warn, error\n"
     "  --disk-reserve BYTES  writes are refused below it; default the smaller of 1 GiB and 5 %\n"
     "  --log-bytes BYTES     log between two snapshots, default 268435456\n"
@@ -100,14 +102,10 @@ set(struct config *config, const char *flag, const char *value)
 static uint32_t
 parse_number(const char *what, const char *text, uint32_t min, uint32_t max)
 {
-    char *end;
-    errno = 0;
-    unsigned long number = strtoul(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || number < min ||
-        number > max) {
-        (void)fprintf(stderr, "quorderd: %s: \"%s\" is not a number from %u to %u\n", what, text,
-                      min, max);
-        exit(EXIT_USAGE);
+    uint64_t number;
+    char why[CONFIG_WHY_MAX];
+    if (!config_number(what, text, min, max, &number, why)) {
+        usage_error(why, NULL);
     }
     return (uint32_t)number;
 }
@@ -153,7 +151,7 @@ parse(struct arguments *arguments, int count, char **values)
     for (int i = 1; i + 1 < count; i++) {
         if (strcmp(values[i], "--config") == 0 &&
             !config_read(&arguments->config, values[i + 1], why)) {
-            qo_fatal(FATAL_CONFIG, "%s", why);
+            usage_error(why, NULL);
         }
     }
     while ((chosen = getopt_long(count, values, "", options, &place)) != -1) {
@@ -195,12 +193,46 @@ parse(struct arguments *arguments, int count, char **values)
     }
 }
 
+/* Ends the process with a sentence, not with a line of a log: nothing runs yet. */
+static _Noreturn void
+refuse(enum fatal_reason reason, const char *why)
+{
+    (void)fprintf(stderr, "quorderd: %s\n", why);
+    exit((int)reason);
+}
+
+/* A mistyped --data is a mistake of the line. */
+static void
+check_parent(const char *directory)
+{
+    struct stat found;
+    char parent[CONFIG_TEXT_MAX];
+    size_t size = strlen(directory);
+    while (size > 1 && directory[size - 1] == '/') {
+        size--;
+    }
+    while (size > 0 && directory[size - 1] != '/') {
+        size--;
+    }
+    if (size == 0) {
+        return; /* Here. */
+    }
+    (void)snprintf(parent, sizeof parent, "%.*s", (int)size, directory);
+    if (stat(parent, &found) != 0 || !S_ISDIR(found.st_mode)) {
+        usage_error("--data: there is no directory", parent);
+    }
+}
+
 static void
 make_directory(const char *directory, const struct consensus_identity *identity)
 {
     char why[CONSENSUS_TEXT_MAX];
+    if (consensus_identity_fault(identity, why) != NULL) {
+        usage_error(why, NULL);
+    }
+    check_parent(directory);
     if (!consensus_init_directory(directory, identity, why)) {
-        qo_fatal(FATAL_DIRECTORY, "%s", why);
+        refuse(FATAL_DIRECTORY, why);
     }
 }
 
@@ -226,16 +258,55 @@ run_check_config(int count, char **values)
 {
     struct config config;
     char why[CONFIG_WHY_MAX];
+    if (count == 2 && strcmp(values[1], "--help") == 0) {
+        (void)fputs(usage_text, stdout);
+        return 0;
+    }
     if (count != 2) {
         usage_error("check-config takes one file", NULL);
     }
     config_init(&config);
     if (!config_read(&config, values[1], why) || !config_check(&config, why)) {
-        (void)fprintf(stderr, "quorderd: %s\n", why);
-        return FATAL_CONFIG;
+        refuse(FATAL_CONFIG, why);
     }
     (void)printf("%s is right.\n", values[1]);
     return 0;
+}
+
+/* Ends the process unless the node of --dev can listen. */
+static void
+check_dev_ports(const char *address)
+{
+    char why[CONSENSUS_TEXT_MAX];
+    if (!consensus_can_listen(address, why)) {
+        (void)fprintf(stderr,
+                      "quorderd: %s\n"
+                      "Another port, with a directory of its own:\n"
+                      "  quorderd --dev --listen 127.0.0.1:PORT --data DIR\n"
+                      "PORT and PORT + 1000 must be free.\n",
+                      why);
+        exit(FATAL_NETWORK);
+    }
+}
+
+/* The directory of an earlier --dev serves only the address that it was made for. If it is anything
+ * else, opening it will say so. */
+static void
+check_dev_directory(const struct config *config)
+{
+    struct consensus_identity identity;
+    if (!consensus_read_identity(config->node.directory, &identity)) {
+        return;
+    }
+    const char *address = identity.members[0].address;
+    if (config->node.listen != NULL && strcmp(config->node.listen, address) != 0) {
+        (void)fprintf(stderr,
+                      "quorderd: %s was made for %s; for %s give another directory with --data, or "
+                      "leave --listen out\n",
+                      config->node.directory, address, config->node.listen);
+        exit(EXIT_USAGE);
+    }
+    check_dev_ports(address);
 }
 
 /* A cluster of one, made at its first start. */
@@ -244,11 +315,13 @@ prepare_dev(struct arguments *arguments)
 {
     struct stat found;
     uint64_t chance;
+    char why[CONSENSUS_TEXT_MAX];
     if (arguments->config.node.directory == NULL) {
         set(&arguments->config, "data", "quorder-dev");
     }
     if (stat(arguments->config.node.directory, &found) == 0) {
-        return; /* Of an earlier start; if it is anything else, opening it will say so. */
+        check_dev_directory(&arguments->config);
+        return;
     }
     if (getrandom(&chance, sizeof chance, 0) != (ssize_t)sizeof chance) {
         qo_fatal(FATAL_CONFIG, "no random bytes: %s", strerror(errno));
@@ -262,6 +335,10 @@ prepare_dev(struct arguments *arguments)
     (void)snprintf(identity->members[0].address, sizeof identity->members[0].address, "%s",
                    arguments->config.node.listen == NULL ? "127.0.0.1:7401"
                                                          : arguments->config.node.listen);
+    if (consensus_identity_fault(identity, why) != NULL) {
+        usage_error(why, NULL);
+    }
+    check_dev_ports(identity->members[0].address);
     make_directory(arguments->config.node.directory, identity);
 }
 

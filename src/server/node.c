@@ -360,11 +360,13 @@ node_run(const struct node_options *options)
         }
     }
     sessions_listen(&node, listen);
+    struct consensus_status log;
+    consensus_status(node.consensus, &log);
     log_line(LOG_INFO, "started",
-             "version=%s cluster=%s address=%s applied_index=%llu seq=%llu data=%s",
+             "version=%s cluster=%s address=%s applied_index=%llu last_index=%llu seq=%llu data=%s",
              QUORDER_VERSION, node.identity->cluster_id, listen,
-             (unsigned long long)store_applied(node.store)->index, (unsigned long long)node.seq,
-             options->directory);
+             (unsigned long long)store_applied(node.store)->index,
+             (unsigned long long)log.last_index, (unsigned long long)node.seq, options->directory);
     (void)uv_run(&node.loop, UV_RUN_DEFAULT);
     qo_fatal(FATAL_NETWORK, "the loop ended");
 }

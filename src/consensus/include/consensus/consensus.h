@@ -59,6 +59,19 @@ struct consensus_identity {
 /* Why a directory could not be made or read. The text says all of it. */
 #define CONSENSUS_TEXT_MAX 512u
 
+/* NULL if a node may be born so. Else a sentence for the operator, in `text_out`
+ * (CONSENSUS_TEXT_MAX bytes), that names the value which is wrong. Thread: any. */
+const char *consensus_identity_fault(const struct consensus_identity *identity, char *text_out);
+
+/* Whether a member with this address could listen on this machine now, for clients and for its log.
+ * False: `text_out` (CONSENSUS_TEXT_MAX bytes) names the port and the reason. Nothing is kept, so
+ * it is advice and no promise. Thread: any; may block on DNS. */
+bool consensus_can_listen(const char *address, char *text_out);
+
+/* Reads who the node of a directory is, in use or not; all but `boot`. False: it is no node's, or
+ * damaged; consensus_open() says more. Thread: any; blocks on disk. */
+bool consensus_read_identity(const char *directory, struct consensus_identity *identity_out);
+
 /*
  * Makes the data directory of one first member, all at once: what a crash leaves behind is either
  * nothing under this name or a whole directory. Every first member must get the same cluster id,

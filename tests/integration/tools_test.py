@@ -18,6 +18,7 @@ from quorder import BUILD
 
 CTL = BUILD / "tools" / "ctl" / "quorderctl"
 BENCH = BUILD / "tools" / "bench" / "quorder-bench"
+REPLAY = BUILD / "tools" / "replay" / "quorder-replay"
 SERVER = BUILD / "src" / "server" / "quorderd"
 MACHINES = quorder.ROOT / "cluster" / "machines"
 
@@ -175,6 +176,15 @@ class Tools(quorder.Test):
                                   text=True, timeout=60, check=False)
         self.assertEqual(done.returncode, 1)
         self.assertIn("could not be written", done.stderr)
+
+    def test_nobody_there_is_told_soon(self):
+        for line in ([BENCH], [REPLAY, "--made", "10"]):
+            began = time.monotonic()
+            done = subprocess.run([*line, "--endpoints", "127.0.0.1:1"], capture_output=True,
+                                  text=True, timeout=60, check=False)
+            self.assertEqual(done.returncode, 3, done.stderr)
+            self.assertIn("no node answers at 127.0.0.1:1", done.stderr)
+            self.assertLess(time.monotonic() - began, 2)
 
     def test_bench_tells_what_it_measured(self):
         done = subprocess.run(

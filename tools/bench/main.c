@@ -69,7 +69,12 @@ static const struct option_spec specs[] = {
     {KEY_QUIET, 'q', "quiet", NULL, "no progress on stderr"},
     {KEY_HELP, 'h', "help", NULL, "this text"},
 };
-enum { SPECS_COUNT = sizeof specs / sizeof specs[0], RUNS_MAX = 100, FIRST_LEADER_MS = 15000 };
+enum {
+    SPECS_COUNT = sizeof specs / sizeof specs[0],
+    RUNS_MAX = 100,
+    FIRST_LEADER_MS = 15000,
+    PROBE_TIMEOUT_MS = 500
+};
 
 struct settings {
     struct endpoints endpoints;
@@ -88,7 +93,9 @@ help(void)
     printf("quorder-bench: how fast a Quorder cluster is, with every receipt checked.\n\n"
            "Usage: quorder-bench [options]\n\n");
     options_help(stdout, specs, SPECS_COUNT, NULL, NULL);
-    printf("\nExamples:\n"
+    printf("\nIt leaves its machine (`bench`, or that of --machine) and its orders in the cluster, "
+           "for\nthere is no way to delete either: measure a cluster that is made for it.\n"
+           "\nExamples:\n"
            "  quorder-bench                                      all the defaults\n"
            "  quorder-bench -c 64 -n 1 -s 60 --runs 5 -o json    median of five minutes\n"
            "  quorder-bench --rate 10000 --mix transition=90,read=10\n"
@@ -310,19 +317,20 @@ static int
 find_leader(const struct settings *settings, struct watch *watch)
 {
     char endpoints[ENDPOINTS_MAX * ENDPOINT_SIZE];
-    if (watch_wait(watch, FIRST_LEADER_MS)) {
+    int error = endpoints_probe_all(&settings->endpoints, PROBE_TIMEOUT_MS);
+    if (error == 0 && watch_wait(watch, FIRST_LEADER_MS)) {
         return EXIT_OK;
     }
     endpoints_text(&settings->endpoints, endpoints, sizeof endpoints);
-    if (watch_reached(watch)) {
+    if (error == 0 && watch_reached(watch)) {
         fprintf(stderr, "quorder-bench: the nodes at %s know no leader. Are enough of them up?\n",
                 endpoints);
         return EXIT_NO_LEADER;
     }
     fprintf(stderr,
-            "quorder-bench: no node answers at %s. Start a cluster (cluster/local start), or name "
-            "its addresses with --endpoints.\n",
-            endpoints);
+            "quorder-bench: no node answers at %s (%s). Start a cluster (cluster/local start), or "
+            "name its addresses with --endpoints.\n",
+            endpoints, error != 0 ? strerror(error) : "it listens but says nothing");
     return EXIT_UNREACHABLE;
 }
 

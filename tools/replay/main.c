@@ -56,6 +56,7 @@ enum {
     SPECS_COUNT = sizeof specs / sizeof specs[0],
     PREFIX_MAX = (int)QO_ID_MAX - ROW_ID_SIZE,
     PUT_TIMEOUT_MS = 15000,
+    PROBE_TIMEOUT_MS = 500,
 };
 
 struct settings {
@@ -285,6 +286,23 @@ replay(struct settings *settings, const struct rows *rows, const char *source)
     return well ? EXIT_OK : EXIT_ERROR;
 }
 
+/* EXIT_OK: somebody is there. Else nobody waits for PUT_TIMEOUT_MS. */
+static int
+reach(const struct settings *settings)
+{
+    char endpoints[ENDPOINTS_MAX * ENDPOINT_SIZE];
+    int error = endpoints_probe_all(&settings->endpoints, PROBE_TIMEOUT_MS);
+    if (error == 0) {
+        return EXIT_OK;
+    }
+    endpoints_text(&settings->endpoints, endpoints, sizeof endpoints);
+    fprintf(stderr,
+            "quorder-replay: no node answers at %s (%s). Start a cluster (cluster/local start), "
+            "or name its addresses with --endpoints.\n",
+            endpoints, strerror(error));
+    return EXIT_UNREACHABLE;
+}
+
 static int
 connect_and_replay(struct settings *settings, const struct rows *rows, const char *what)
 {
@@ -307,8 +325,14 @@ connect_and_replay(struct settings *settings, const struct rows *rows, const cha
             fprintf(stderr, "quorder-replay: the client could not be opened for %s: %s.\n",
                     endpoints, strerror(errno));
         } else {
-            status = put_machine(settings->work.client, buf_bytes(&source));
+            status = reach(settings);
+            status =
+                status == EXIT_OK ? put_machine(settings->work.client, buf_bytes(&source)) : status;
         }
+    }
+    if (status == EXIT_OK && !settings->work.quiet) {
+        fprintf(stderr, "Some rows contradict themselves, such as a delivery before the payment: "
+                        "their events are refused, as they should be, and listed at the end.\n");
     }
     if (status == EXIT_OK) {
         status = replay(settings, rows, what);

@@ -227,17 +227,21 @@ report_table(FILE *out, const struct report *report)
             report->seconds,
             report->seconds > 0 ? (double)report->steps->count / report->seconds : 0.0);
     fprintf(out,
-            "  events: %u acknowledged (%u of them a second time), %u refused, %u failed, %u "
-            "unknown\n",
+            "Events: %u acknowledged, %u of them a second time; %u refused, %u failed, %u with "
+            "an unknown outcome.\n",
             sums.steps[STEP_ACKNOWLEDGED], sums.replayed, sums.steps[STEP_REFUSED],
             sums.steps[STEP_FAILED], sums.steps[STEP_UNKNOWN]);
     fprintf(out,
-            "  orders: %u ended in their row's status; of all, %u smoothly, %u with a "
-            "refusal, %u\n          beyond their status, %u open, %u wrong; %u rows were "
-            "unreadable\n",
-            sums.in_status, sums.endings[ENDING_SMOOTH], sums.endings[ENDING_REFUSED],
-            sums.endings[ENDING_BACKWARD], sums.endings[ENDING_OPEN], sums.endings[ENDING_WRONG],
-            sums.endings[ENDING_UNREADABLE]);
+            "Orders: %u of %u ended in the status of their row.\n"
+            "  %8u  every event was accepted\n"
+            "  %8u  an event was refused\n"
+            "  %8u  the row's times say more than its status\n"
+            "  %8u  not finished\n"
+            "  %8u  wrong: not what the answers say\n"
+            "  %8u  row unreadable, not replayed\n",
+            sums.in_status, report->rows->count, sums.endings[ENDING_SMOOTH],
+            sums.endings[ENDING_REFUSED], sums.endings[ENDING_BACKWARD], sums.endings[ENDING_OPEN],
+            sums.endings[ENDING_WRONG], sums.endings[ENDING_UNREADABLE]);
     index_free(&index);
 }
 

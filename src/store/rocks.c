@@ -81,6 +81,12 @@ options_of_family(rocksdb_options_t *options, enum family family,
     rocksdb_block_based_options_set_cache_index_and_filter_blocks(table, 1);
     rocksdb_block_based_options_set_cache_index_and_filter_blocks_with_high_priority(table, 1);
     rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(table, 1);
+    /* In parts, under an index of their own: the cache is split into shards, and a filter larger
+     * than a shard (4 MiB of 256 here, reached with some millions of rows) would be read from the
+     * file at every get. Measured: a thousand transitions a second in place of fifty thousand. */
+    rocksdb_block_based_options_set_index_type(
+        table, rocksdb_block_based_table_index_type_two_level_index_search);
+    rocksdb_block_based_options_set_partition_filters(table, 1);
     if (family == FAMILY_ORDERS || family == FAMILY_INDEX) {
         /* Both are asked for keys that are not there: creations, unique values. */
         rocksdb_block_based_options_set_filter_policy(

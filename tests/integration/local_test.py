@@ -44,6 +44,8 @@ class Local(quorder.Test):
             with self.subTest(words=words):
                 self.assertIn("usage:", self.local(2, *words))
         self.assertIn("usage:", self.local(0, "--help"))
+        told = self.local(2, "kill", "x").splitlines()[-1]
+        self.assertEqual(told, "cluster/local: node must be a number from 1 to 9, not 'x'")
 
     def test_wrong_directories(self):
         self.local(1, "status", "--data", "/nowhere")
@@ -140,6 +142,11 @@ class Local(quorder.Test):
         self.local(0, "restart", "1", "--", "--log-level", "debug")
         self.local(0, "kill", "1")
         self.local(0, "restart", "1")
+        line = (pathlib.Path("/proc") / str(self.cluster.pid(1)) / "cmdline").read_bytes()
+        self.assertIn(b"\0--log-level\0debug\0", line)
+        told = self.local(1, "restart", "1", "--", "--log-level", "loud")
+        self.assertIn("loud", told)
+        self.local(0, "restart", "1")  # As it ran before.
         line = (pathlib.Path("/proc") / str(self.cluster.pid(1)) / "cmdline").read_bytes()
         self.assertIn(b"\0--log-level\0debug\0", line)
         self.assertFalse(os.path.exists(self.cluster.directory / "node-2.flags")

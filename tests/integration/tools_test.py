@@ -177,6 +177,51 @@ class Tools(quorder.Test):
         self.assertEqual(done.returncode, 1)
         self.assertIn("could not be written", done.stderr)
 
+    def test_pages_say_how_they_go_on(self):
+        for i in range(3):
+            self.ctl(0, "order", "create", f"p-{i}", "parcel", "-a", "owner=a", "-a", f"code=p-{i}")
+        seen, cursor = [], []
+        while True:
+            out, _ = self.ctl(0, "order", "list", "parcel", "-n", "2", "-o", "json", *cursor)
+            page = json.loads(out)
+            seen += [order["id"] for order in page["orders"]]
+            self.assertEqual(page["more"], page["cursor"] is not None)
+            if not page["more"]:
+                break
+            cursor = ["--cursor", page["cursor"]]
+        self.assertLessEqual({"p-0", "p-1", "p-2"}, set(seen))
+        self.assertEqual(len(seen), len(set(seen)))
+        self.ctl(0, "order", "create", "p-h", "toggle")
+        self.ctl(0, "order", "transition", "p-h", "go")
+        out, _ = self.ctl(0, "order", "history", "p-h", "-n", "1", "-o", "json")
+        page = json.loads(out)
+        self.assertEqual((len(page["events"]), page["more"], page["from_version"]), (1, True, 2))
+        out, err = self.ctl(0, "order", "history", "p-h", "-n", "1")
+        self.assertIn("--from-version 2", err)
+
+    def test_refusals_help(self):
+        _, err = self.ctl(1, "order", "get", "nowhere")
+        self.assertIn("no order 'nowhere'", err)
+        _, err = self.ctl(1, "order", "create", "r-1", "nothing")
+        self.assertIn("no machine 'nothing'", err)
+        _, err = self.ctl(2, "order", "create", "r-1")
+        self.assertIn("MACHINE is missing", err)
+        _, err = self.ctl(2, "order", "list", "toggle", "--limit", "0")
+        self.assertIn("1 to 1000", err)
+        out, _ = self.ctl(0, "help")
+        self.assertIn("order create", out)
+        out, _ = self.ctl(0, "help", "order", "create")
+        self.assertIn("--machine-version", out)
+        out, err = self.ctl(0, "order", "create", "r-2", "toggle")
+        self.assertEqual((out + err).count("request id"), 1)
+        self.ctl(0, "machine", "put", str(MACHINES / "order.yaml"))
+        _, err = self.ctl(4, "order", "create", "r-3", "order", "-a", "customer_id=c", "-a",
+                          "total_cents=1", "-a", "currency=EUR")
+        self.assertIn("total_cents:=JSON", err)
+        out, _ = self.ctl(4, "order", "batch", "-",
+                          text='{"op":"create","id":"r-2","machine":"toggle"}\n')
+        self.assertIn("already_exists", out)
+
     def test_nobody_there_is_told_soon(self):
         for line in ([BENCH], [REPLAY, "--made", "10"]):
             began = time.monotonic()

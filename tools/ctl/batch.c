@@ -269,7 +269,7 @@ print_rows(struct batch *batch)
         {"LINE", "line", TABLE_PLAIN},       {"ID", "id", TABLE_PLAIN},
         {"EVENT", "event", TABLE_PLAIN},     {"TO", "to", TABLE_PLAIN},
         {"VERSION", "version", TABLE_PLAIN}, {"SEQ", "seq", TABLE_PLAIN},
-        {"ERROR", "message", TABLE_PLAIN},
+        {"CODE", "code", TABLE_PLAIN},       {"ERROR", "message", TABLE_PLAIN},
     };
     size_t place = 0;
     json_t *row = NULL;
@@ -313,7 +313,10 @@ run_order_batch(struct ctl *ctl)
         struct batch *batch = mem_zalloc(sizeof *batch);
         batch->ctl = ctl;
         batch->rows = json_array();
-        ctl_request_id(ctl);
+        bool atomic = (ctl->given & OWN(KEY_ATOMIC)) != 0;
+        ctl_request_id(ctl, atomic ? "request id"
+                                   : "lines get request ids of their own; to repeat them all "
+                                     "without a second effect: --request-id");
         status = send_all(batch, buf_bytes(&input));
         release(batch);
         if (json_array_size(batch->rows) > 0) {

@@ -43,6 +43,9 @@ ctl_call(struct ctl *ctl, struct qo_request *request)
     request->timeout_ms = ctl->timeout_ms < COPY_TIMEOUT_MS ? ctl->timeout_ms : COPY_TIMEOUT_MS;
     request->node = request->node != NULL ? request->node : ctl->node;
     request->trace = ctl->trace;
+    ctl->asked_id = request->id;
+    ctl->asked_machine = request->machine;
+    ctl->asked_version = request->machine_version;
     return qo_call(ctl->client, request);
 }
 
@@ -68,7 +71,7 @@ ctl_node_listens(const struct ctl *ctl)
 }
 
 void
-ctl_request_id(struct ctl *ctl)
+ctl_request_id(struct ctl *ctl, const char *what)
 {
     if (ctl->request_id != NULL) {
         return;
@@ -78,7 +81,7 @@ ctl_request_id(struct ctl *ctl)
     QO_ASSERT(got == (ssize_t)sizeof chance);
     hash_hex(bytes_make(chance, sizeof chance), ctl->request_id_made);
     ctl->request_id = ctl->request_id_made;
-    fprintf(stderr, "request id %s\n", ctl->request_id);
+    fprintf(stderr, "%s %s\n", what, ctl->request_id);
 }
 
 /* -- The command that asks again ------------------------------------------------------------- */
@@ -158,10 +161,44 @@ static const struct {
     {QO_CODE_POSITION_LOST, "Read the orders anew and go on from the position named."},
 };
 
-static void
-explain(const struct qo_failure *failure)
+void
+ctl_not_found(const struct ctl *ctl, const char *what, struct buf *out)
 {
-    fprintf(stderr, "quorderctl: %s: %s\n", qo_code_name(failure->code), failure->message);
+    const char *machine = ctl->asked_machine != NULL ? ctl->asked_machine : "";
+    char text[2 * QO_ID_MAX + 64];
+    if (what != NULL && strcmp(what, "order") == 0 && ctl->asked_id != NULL) {
+        (void)snprintf(text, sizeof text, "there is no order '%s'%s", ctl->asked_id,
+                       ctl->as_of_us != 0 ? " at that time" : "");
+    } else if (what != NULL && strcmp(what, "machine") == 0 && machine[0] != '\0') {
+        (void)snprintf(text, sizeof text, "there is no machine '%s'", machine);
+    } else if (what != NULL && strcmp(what, "version") == 0 && machine[0] != '\0') {
+        (void)snprintf(text, sizeof text, "machine '%s' has no version %llu", machine,
+                       (unsigned long long)ctl->asked_version);
+    } else {
+        (void)snprintf(text, sizeof text, "there is no such %s", what != NULL ? what : "thing");
+    }
+    buf_append(out, text, strlen(text));
+}
+
+static void
+explain(const struct ctl *ctl, const struct qo_failure *failure)
+{
+    if (failure->code == QO_CODE_NOT_FOUND) {
+        struct buf text = {0};
+        ctl_not_found(ctl, failure->what, &text);
+        fprintf(stderr, "quorderctl: not_found: %.*s.\n", BYTES_FORMAT(text));
+        buf_free(&text);
+    } else {
+        fprintf(stderr, "quorderctl: %s: %s\n", qo_code_name(failure->code), failure->message);
+    }
+    if (failure->code == QO_CODE_INVALID_ATTRIBUTE && failure->why != NULL &&
+        strcmp(failure->why, "type") == 0) {
+        const char *name = failure->attribute != NULL ? failure->attribute : "NAME";
+        fprintf(stderr,
+                "NAME=VALUE is a text; numbers, booleans, lists and maps are given as -a "
+                "'%s:=JSON', times as -a '%s@=TIME'.\n",
+                name, name);
+    }
     if (failure->code == QO_CODE_INVALID_TRANSITION) {
         fprintf(stderr, "State %s accepts:", failure->from != NULL ? failure->from : "?");
         for (size_t i = 0; i < failure->allowed_count; i++) {
@@ -189,7 +226,7 @@ ctl_failed(struct ctl *ctl, enum qo_outcome outcome, const struct qo_failure *fa
                 qo_code_name(failure->code), BYTES_FORMAT(again));
         buf_free(&again);
     } else {
-        explain(failure);
+        explain(ctl, failure);
     }
     if (ctl->format != FORMAT_TABLE) {
         json_t *object = json_object();

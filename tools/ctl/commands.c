@@ -1,6 +1,8 @@
 /* See ctl.h. Thread: any: constants. */
 #include "ctl.h"
 
+#include <string.h>
+
 #define WRITES (OWN(KEY_REQUEST_ID) | OWN(KEY_TRACE))
 #define COMMANDS_OF_ORDERS (WRITES | OWN(KEY_ATTRIBUTE) | OWN(KEY_ACTOR) | OWN(KEY_REASON))
 #define READS (OWN(KEY_CONSISTENCY) | OWN(KEY_MIN_SEQ))
@@ -125,5 +127,16 @@ const struct command commands[] = {
      run_completion},
 };
 const uint32_t commands_count = sizeof commands / sizeof commands[0];
+
+struct bytes
+ctl_argument_name(const struct command *command, int place)
+{
+    const char *at = command->arguments;
+    for (int i = 0; i < place && *at != '\0'; i++) {
+        at += strcspn(at, " ");
+        at += strspn(at, " ");
+    }
+    return bytes_make(at, strcspn(at, " "));
+}
 
 static_assert(KEYS_END - KEY_OWN <= 64, "a bit for each option");

@@ -93,6 +93,10 @@ struct ctl {
     uint32_t states_count, machines_count, shards_count;
 
     struct qo_client *client; /* Opened by the first call. */
+
+    /* What the last call asked for, to name what was not found; NULL or 0 if it had none. */
+    const char *asked_id, *asked_machine;
+    uint64_t asked_version;
 };
 
 struct command {
@@ -146,8 +150,13 @@ enum { PROBE_TIMEOUT_MS = 1000 };
 json_t *ctl_merge_members(json_t *answers);
 
 /* Makes `ctl->request_id` if none was given, and says so on standard error before anything is sent:
- * whoever interrupts the command can still ask again. */
-void ctl_request_id(struct ctl *ctl);
+ * whoever interrupts the command can still ask again. `what` stands before it: "request id". */
+void ctl_request_id(struct ctl *ctl, const char *what);
+
+/* The word of "ID MACHINE" that stands at `place`, from 0; empty if there is none. */
+struct bytes ctl_argument_name(const struct command *command, int place);
+/* "there is no order 'o-1'" and so on: what a not_found of `what` means. Appends. */
+void ctl_not_found(const struct ctl *ctl, const char *what, struct buf *out);
 
 /* EXIT_OK for a result that is well, else what its outcome means, after printing it: a sentence,
  * what to do next, and with an unknown outcome the command that asks again. */

@@ -174,7 +174,7 @@ take_reading(struct ctl *ctl, int key, const char *value)
     case KEY_FROM_VERSION:
         return parse_natural("--from-version", value, 1, UINT64_MAX, &ctl->from_version);
     case KEY_LIMIT:
-        return parse_natural("--limit", value, 1, UINT64_MAX, &ctl->limit);
+        return parse_natural("--limit", value, 0, UINT64_MAX, &ctl->limit); /* See check(). */
     case KEY_ENTERED_BEFORE:
         return parse_time_us("--entered-before", value, &ctl->entered_before_us);
     case KEY_FROM_SEQ:
@@ -282,8 +282,26 @@ check(const struct ctl *ctl, const struct command *command)
             return EXIT_USAGE;
         }
     }
+    bool paged = command->run != run_feed_tail;
+    if ((ctl->given & OWN(KEY_LIMIT)) != 0 &&
+        (ctl->limit == 0 || (paged && ctl->limit > QO_LIMIT_MAX))) {
+        if (paged) {
+            fprintf(stderr, "--limit takes 1 to %u; ask for the rest page by page.\n",
+                    QO_LIMIT_MAX);
+        } else {
+            fprintf(stderr, "--limit takes a whole number from 1.\n");
+        }
+        return EXIT_USAGE;
+    }
     if (ctl->arguments_count < command->arguments_min ||
         ctl->arguments_count > command->arguments_max) {
+        struct bytes missing = ctl_argument_name(command, ctl->arguments_count);
+        if (ctl->arguments_count < command->arguments_min) {
+            fprintf(stderr, "quorderctl: %.*s is missing.\n", BYTES_FORMAT(missing));
+        } else {
+            fprintf(stderr, "quorderctl: '%s' is one word too many.\n",
+                    ctl->arguments[command->arguments_max]);
+        }
         fprintf(stderr, "Usage: quorderctl %s%s%s%s%s [options]\n", command->noun,
                 command->verb[0] != '\0' ? " " : "", command->verb,
                 command->arguments[0] != '\0' ? " " : "", command->arguments);
@@ -335,6 +353,11 @@ run(struct ctl *ctl, int argc, char **argv)
     if (version) {
         printf("quorderctl " QO_TOOLS_VERSION "\n");
         return EXIT_OK;
+    }
+    if (ctl->arguments_count > 0 && strcmp(ctl->arguments[0], "help") == 0) {
+        ctl->arguments++;
+        ctl->arguments_count--;
+        help = true;
     }
     const struct command *command = find(ctl, help, &status);
     if (command == NULL) {

@@ -16,7 +16,6 @@ static const struct table_column receipt_columns[] = {
     {"seq", "seq", TABLE_PLAIN},
     {"at", "at", TABLE_TIME},
     {"replayed", "replayed", TABLE_PLAIN},
-    {"request id", "request_id", TABLE_PLAIN},
 };
 static const struct table_column order_columns[] = {
     {"id", "id", TABLE_PLAIN},
@@ -59,7 +58,7 @@ write_order(struct ctl *ctl, struct qo_request *request)
     if (!ctl_attributes(ctl, &attributes)) {
         return EXIT_USAGE;
     }
-    ctl_request_id(ctl);
+    ctl_request_id(ctl, "request id");
     request->attributes = attributes;
     request->actor = ctl->actor;
     request->reason = ctl->reason;
@@ -179,23 +178,36 @@ run_order_get(struct ctl *ctl)
     return status;
 }
 
-static bool
-check_limit(const struct ctl *ctl)
+/* Prints a page: as JSON an object that says how to go on, else the rows, and on standard error how
+ * to go on. Takes `rows` and `next`, which is null after the last page. */
+static void
+print_page(const struct ctl *ctl, const char *name, json_t *rows, const char *option, json_t *next,
+           const struct table_column *columns, uint32_t columns_count)
 {
-    if (ctl->limit > QO_LIMIT_MAX) {
-        fprintf(stderr, "--limit takes at most %u here; ask for the rest page by page.\n",
-                QO_LIMIT_MAX);
-        return false;
+    if (ctl->format == FORMAT_JSON) {
+        json_t *page = json_object();
+        json_set(page, name, json_incref(rows));
+        json_set(page, "more", json_boolean(!json_is_null(next)));
+        json_set(page, option, json_incref(next));
+        ctl_print_json(ctl, page);
+        json_decref(page);
+    } else {
+        ctl_print_rows(ctl, rows, columns, columns_count);
+        if (json_is_string(next)) {
+            fprintf(stderr, "There is more: go on with --%s '%s'.\n", option,
+                    json_string_value(next));
+        } else if (json_is_integer(next)) {
+            fprintf(stderr, "There is more: go on with --from-version %lld.\n",
+                    (long long)json_integer_value(next));
+        }
     }
-    return true;
+    json_decref(rows);
+    json_decref(next);
 }
 
 int
 run_order_history(struct ctl *ctl)
 {
-    if (!check_limit(ctl)) {
-        return EXIT_USAGE;
-    }
     struct qo_request request = {.method = QO_METHOD_HISTORY,
                                  .id = ctl->arguments[0],
                                  .from_version = ctl->from_version,
@@ -212,13 +224,12 @@ run_order_history(struct ctl *ctl)
         for (size_t i = 0; i < count; i++) {
             json_add(rows, json_of_event(&events[i]));
         }
-        ctl_print_rows(ctl, rows, event_columns, COUNT(event_columns));
-        json_decref(rows);
+        json_t *next = json_null();
         if (qo_result_page(result)->more && count > 0) {
             uint64_t last = events[count - 1].version;
-            fprintf(stderr, "There is more: go on with --from-version %llu.\n",
-                    (unsigned long long)(request.descending ? last - 1 : last + 1));
+            next = json_natural(request.descending ? last - 1 : last + 1);
         }
+        print_page(ctl, "events", rows, "from_version", next, event_columns, COUNT(event_columns));
     }
     qo_result_free(result);
     return status;
@@ -254,7 +265,7 @@ run_order_list(struct ctl *ctl)
     char name[QO_NAME_MAX + 1];
     json_t *value = NULL;
     struct qo_attribute match;
-    if (!check_limit(ctl) || (ctl->match != NULL && !take_match(ctl, name, &value, &match))) {
+    if (ctl->match != NULL && !take_match(ctl, name, &value, &match)) {
         json_decref(value);
         return EXIT_USAGE;
     }
@@ -275,13 +286,8 @@ run_order_list(struct ctl *ctl)
     struct qo_result *result = ctl_call(ctl, &request);
     int status = ctl_status(ctl, result);
     if (status == EXIT_OK) {
-        json_t *rows = orders_of(result);
-        ctl_print_rows(ctl, rows, list_columns, COUNT(list_columns));
-        json_decref(rows);
-        const char *cursor = qo_result_page(result)->cursor;
-        if (cursor != NULL) {
-            fprintf(stderr, "There is more: go on with --cursor '%s'.\n", cursor);
-        }
+        print_page(ctl, "orders", orders_of(result), "cursor",
+                   json_text(qo_result_page(result)->cursor), list_columns, COUNT(list_columns));
     }
     qo_result_free(result);
     json_decref(value);

@@ -177,6 +177,40 @@ members_are_as_each_says_of_itself(void **state)
     json_decref(answers);
 }
 
+static void
+not_found_names_what_was_asked(void **state)
+{
+    (void)state;
+    static const struct {
+        struct ctl ctl;
+        const char *what, *text;
+    } table[] = {
+        {{.asked_id = "o-1"}, "order", "there is no order 'o-1'"},
+        {{.asked_id = "o-1", .as_of_us = 1}, "order", "there is no order 'o-1' at that time"},
+        {{.asked_id = "o-1", .asked_machine = "m"}, "machine", "there is no machine 'm'"},
+        {{.asked_machine = "m", .asked_version = 7}, "version", "machine 'm' has no version 7"},
+        {{.asked_id = NULL}, "order", "there is no such order"},
+        {{.asked_id = NULL}, NULL, "there is no such thing"},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        struct buf out = {0};
+        ctl_not_found(&table[i].ctl, table[i].what, &out);
+        buf_put_u8(&out, 0);
+        assert_string_equal((const char *)out.data, table[i].text);
+        buf_free(&out);
+    }
+}
+
+static void
+arguments_have_names(void **state)
+{
+    (void)state;
+    const struct command command = {.arguments = "ID MACHINE"};
+    assert_true(bytes_equal(ctl_argument_name(&command, 0), bytes_text("ID")));
+    assert_true(bytes_equal(ctl_argument_name(&command, 1), bytes_text("MACHINE")));
+    assert_int_equal(ctl_argument_name(&command, 2).size, 0);
+}
+
 int
 main(void)
 {
@@ -185,6 +219,8 @@ main(void)
         cmocka_unit_test(the_command_that_asks_again_survives_a_shell),
         cmocka_unit_test(every_command_is_one_and_has_an_example),
         cmocka_unit_test(members_are_as_each_says_of_itself),
+        cmocka_unit_test(not_found_names_what_was_asked),
+        cmocka_unit_test(arguments_have_names),
         cmocka_unit_test(every_option_has_one_row_and_belongs_to_a_command),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

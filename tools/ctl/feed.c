@@ -30,9 +30,11 @@ enum { COLUMNS_COUNT = sizeof columns / sizeof columns[0] };
 struct tail {
     struct ctl *ctl;
     uint64_t printed;
-    pthread_mutex_t mutex; /* Guards the two below; between main and the client's thread. */
+    pthread_mutex_t mutex; /* Guards those below; between main and the client's thread. */
     bool ended;
     int status;
+    bool printing;    /* The client's thread may wait for the reader: no ping is answered then. */
+    uint64_t batches; /* Printed. */
 };
 
 enum {
@@ -86,13 +88,25 @@ end(struct tail *tail, int status)
 }
 
 static void
+set_printing(struct tail *tail, bool printing)
+{
+    pthread_mutex_lock(&tail->mutex);
+    tail->printing = printing;
+    tail->batches += printing ? 0 : 1;
+    pthread_mutex_unlock(&tail->mutex);
+}
+
+static void
 take(const struct qo_feed_batch *batch, void *context)
 {
     struct tail *tail = context;
     if (tail->ended) { /* Only this thread sets it. */
         return;
     }
-    if (!print_events(tail, batch->events, batch->events_count)) {
+    set_printing(tail, true);
+    bool go_on = print_events(tail, batch->events, batch->events_count);
+    set_printing(tail, false);
+    if (!go_on) {
         end(tail, EXIT_OK);
     } else if (batch->failure != NULL) {
         end(tail, ctl_failed(tail->ctl, QO_OUTCOME_FAILED, batch->failure, NULL));
@@ -169,12 +183,23 @@ has_ended(struct tail *tail)
     return ended;
 }
 
+/* Whether nothing was printed since `batches` were. */
+static bool
+quiet_since(struct tail *tail, uint64_t batches)
+{
+    pthread_mutex_lock(&tail->mutex);
+    bool quiet = !tail->printing && tail->batches == batches;
+    pthread_mutex_unlock(&tail->mutex);
+    return quiet;
+}
+
 /* Until the feed ends or nobody reads what it prints. Loss and return of the nodes are told once
  * each: the feed itself resumes without a word. */
 static void
 watch(struct tail *tail)
 {
     bool lost = false;
+    uint64_t batches = 0;
     int64_t next_us = clock_monotonic_us() + PING_EVERY_MS * INT64_C(1000);
     while (!has_ended(tail)) {
         struct pollfd out = {.fd = STDOUT_FILENO};
@@ -184,8 +209,14 @@ watch(struct tail *tail)
         if (clock_monotonic_us() < next_us || has_ended(tail)) {
             continue;
         }
+        if (!quiet_since(tail, batches)) { /* Events arrive, or wait for their reader. */
+            pthread_mutex_lock(&tail->mutex);
+            batches = tail->batches;
+            pthread_mutex_unlock(&tail->mutex);
+            continue;
+        }
         struct qo_result *result = try(tail->ctl, QO_METHOD_PING, PING_TIMEOUT_MS);
-        if (!lost && result != NULL && !answered(result)) {
+        if (!lost && result != NULL && !answered(result) && quiet_since(tail, batches)) {
             tell_lost(result);
             lost = true;
         } else if (lost && answered(result)) {

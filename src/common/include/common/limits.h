@@ -100,7 +100,7 @@
 #define QO_PATH_MAX 4096u
 #define QO_DISK_RESERVE_MAX QO_MIB(1024ull) /* Default: this or 5 % of the disk. */
 #define QO_DISK_LOOK_MS 500u
-#define QO_SWEEP_ROWS_MAX 5000u /* List rows that one sweep looks at: under 1 % of a core. */
+#define QO_SWEEP_ROWS_MAX 5000u /* List rows that one sweep looks at. Guessed. */
 #define QO_SWEEP_EVERY_MS 1000u
 #define QO_HEARTBEAT_MS_DEFAULT 50u /* Measured in research: stable under full load. */
 #define QO_ELECTION_MS_DEFAULT 500u

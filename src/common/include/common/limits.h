@@ -186,6 +186,7 @@ static_assert(QO_ENTRY_COMMANDS_MAX >= QO_OPERATIONS_MAX, "one order.batch fits 
 #define QO_LOG_MANIFEST_BYTES_MAX (QO_MANIFEST_BYTES_MAX + QO_KIB(64u))
 #define QO_LOG_MARK_TICKS 4u /* Heartbeats between two marks. */
 
+#define QO_LINK_NOTE_BYTES_MAX 64u /* Of a note between members. */
 static_assert(QO_LOG_SEGMENT_BYTES >= 2 * QO_LOG_WRITE_BYTES_MAX, "a segment holds some writes");
 static_assert(QO_LOG_WRITE_BYTES_MAX >= QO_ENTRY_BYTES_MAX + 8192u, "an entry fits a write");
 static_assert(QO_APPEND_BYTES_MAX >= QO_ENTRY_BYTES_MAX, "an entry always fits a message");

@@ -1,6 +1,8 @@
 /* See forward.h. Thread: loop. */
 #include "forward.h"
 
+#include <stdio.h>
+
 #include "common/assert.h"
 #include "common/limits.h"
 #include "common/log.h"
@@ -43,7 +45,7 @@ struct link {
 
 struct forward {
     struct link links[QO_MEMBERS_MAX]; /* In the order of the identity's members. */
-    struct log_limit broken_log;
+    struct log_limit broken_log, defect_log;
 };
 
 enum { READ_BYTES_MIN = 64 * 1024 };
@@ -63,23 +65,39 @@ forward_open(struct node *node)
 
 /* -- The end of a link ------------------------------------------------------------------------ */
 
-/* What was sent may have arrived. */
+/* Why a request gets no answer of the leader's. */
+enum loss {
+    LOSS_OF_LINK,
+    LOSS_BY_DEFECT, /* What came is nothing that a node answers. */
+};
+
+/* What was sent may have arrived, whatever came back. Releases the request. */
 static void
-fail_all(struct link *link)
+fail(struct link *link, struct request *request, enum loss loss)
+{
+    bool sent = request->stage == REQUEST_FORWARDED;
+    if (sent && loss == LOSS_BY_DEFECT) {
+        const struct wire_failure failure = {.error = QO_INTERNAL,
+                                             .unknown_effect = request->write};
+        request_fail(link->node, request, &failure);
+    } else if (sent && request->write) {
+        request_fail_plain(link->node, request, QO_UNKNOWN_OUTCOME, 0);
+    } else {
+        request_fail_plain(link->node, request, QO_UNAVAILABLE, QO_RETRY_AFTER_MS);
+    }
+    request_release(link->node, request);
+}
+
+static void
+fail_all(struct link *link, enum loss loss)
 {
     for (uint32_t place = 0; link->slots != NULL && place < QO_FORWARDS_MAX; place++) {
         struct request *request = link->slots[place];
-        if (request == NULL) {
-            continue;
+        if (request != NULL) {
+            link->slots[place] = NULL;
+            link->free[link->free_count++] = place;
+            fail(link, request, loss);
         }
-        link->slots[place] = NULL;
-        link->free[link->free_count++] = place;
-        if (request->stage == REQUEST_FORWARDED && request->write) {
-            request_fail_plain(link->node, request, QO_UNKNOWN_OUTCOME, 0);
-        } else {
-            request_fail_plain(link->node, request, QO_UNAVAILABLE, QO_RETRY_AFTER_MS);
-        }
-        request_release(link->node, request);
     }
 }
 
@@ -92,7 +110,7 @@ closed(uv_handle_t *handle)
 }
 
 static void
-broke(struct link *link, const char *why)
+end_link(struct link *link, const char *why, enum loss loss)
 {
     log_limited(&link->node->forward->broken_log, LOG_WARN, "link_broken", "member=%u why=\"%s\"",
                 link->member->id, why);
@@ -102,7 +120,7 @@ broke(struct link *link, const char *why)
     link->hello_size = 0;
     buf_clear(&link->in);
     link->cutter = (struct wire_cutter){.size_max = QO_PEER_MESSAGE_MAX};
-    fail_all(link);
+    fail_all(link, loss);
     if (link->state == LINK_RESOLVING) {
         link->state = LINK_CLOSED;
     } else if (link->state != LINK_CLOSING) {
@@ -111,38 +129,88 @@ broke(struct link *link, const char *why)
     }
 }
 
+static void
+broke(struct link *link, const char *why)
+{
+    end_link(link, why, LOSS_OF_LINK);
+}
+
 /* -- Answers ---------------------------------------------------------------------------------- */
 
-/* False: this is not what a node answers. */
+/* Enough of a message that is none of ours to find out what sent it. */
+static void
+log_defect(struct link *link, const char *why, struct bytes message)
+{
+    enum { SHOWN_BYTES_MAX = 48 };
+    char hex[2 * SHOWN_BYTES_MAX + 1];
+    size_t shown = message.size < SHOWN_BYTES_MAX ? message.size : SHOWN_BYTES_MAX;
+    for (size_t i = 0; i < shown; i++) {
+        (void)snprintf(hex + 2 * i, 3, "%02x", message.data[i]);
+    }
+    hex[2 * shown] = '\0';
+    log_limited(&link->node->forward->defect_log, LOG_ERROR, "peer_defect",
+                "member=%u address=%s why=\"%s\" bytes=%zu first_bytes=%s", link->member->id,
+                link->member->address, why, message.size, hex);
+}
+
+/* Whether this is a whole response to the client's message: it goes to the client as it is. */
 static bool
+answers_client(struct node *node, const struct request *request, struct bytes response)
+{
+    struct wire_answer answer;
+    if (!wire_decode_answer(response, &answer) || answer.kind == WIRE_ANSWER_NOTIFICATION ||
+        answer.msgid != request->msgid) {
+        return false;
+    }
+    struct wire_reader reader = wire_reader_of(answer.body);
+    struct wire_failure failure;
+    struct wire_token token;
+    if (answer.kind == WIRE_ANSWER_ERROR) {
+        arena_reset(&node->arena);
+        return wire_read_failure(&reader, &node->arena, &failure);
+    }
+    return wire_next(&reader, &token) && token.kind == WIRE_MAP;
+}
+
+/* The answer to a peer.forward. */
+static void
+take_forwarded(struct link *link, struct request *request, const struct wire_answer *answer,
+               struct bytes message)
+{
+    struct wire_reader reader = wire_reader_of(answer->body);
+    struct wire_token token;
+    if (answer->kind == WIRE_ANSWER_RESULT && wire_next(&reader, &token) &&
+        token.kind == WIRE_BIN && answers_client(link->node, request, token.bytes)) {
+        request_answer(link->node, request, token.bytes);
+        request_release(link->node, request);
+        return;
+    }
+    log_defect(link, "no answer to a forwarded message", message);
+    fail(link, request, LOSS_BY_DEFECT);
+}
+
+/* What may come over a link, and what not. */
+enum taken { TAKEN, TAKEN_REFUSAL, TAKEN_NONSENSE };
+
+static enum taken
 take_answer(struct link *link, struct bytes message)
 {
     struct wire_answer answer;
     if (!wire_decode_answer(message, &answer) || answer.kind == WIRE_ANSWER_NOTIFICATION) {
-        return false;
+        return TAKEN_NONSENSE;
     }
-    if (answer.msgid == QO_FORWARDS_MAX) {
-        return answer.kind == WIRE_ANSWER_RESULT; /* Of peer.hello. */
+    if (answer.msgid == QO_FORWARDS_MAX) { /* Of peer.hello. */
+        return answer.kind == WIRE_ANSWER_RESULT ? TAKEN : TAKEN_REFUSAL;
     }
-    if (answer.msgid > QO_FORWARDS_MAX || link->slots[answer.msgid] == NULL) {
-        return false;
+    if (answer.msgid > QO_FORWARDS_MAX || link->slots[answer.msgid] == NULL ||
+        link->slots[answer.msgid]->stage != REQUEST_FORWARDED) { /* Or not sent yet. */
+        return TAKEN_NONSENSE;
     }
     struct request *request = link->slots[answer.msgid];
-    if (request->stage != REQUEST_FORWARDED) {
-        return false; /* Not sent yet. */
-    }
     link->slots[answer.msgid] = NULL;
     link->free[link->free_count++] = answer.msgid;
-    struct wire_reader reader = wire_reader_of(answer.body);
-    struct wire_token token;
-    if (answer.kind == WIRE_ANSWER_RESULT && wire_next(&reader, &token) && token.kind == WIRE_BIN) {
-        request_answer(link->node, request, token.bytes);
-    } else {
-        request_fail_plain(link->node, request,
-                           request->write ? QO_UNKNOWN_OUTCOME : QO_UNAVAILABLE, 0);
-    }
-    request_release(link->node, request);
-    return true;
+    take_forwarded(link, request, &answer, message);
+    return TAKEN;
 }
 
 static void
@@ -174,8 +242,16 @@ was_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *room)
         if (cut == WIRE_CUT_NEED_MORE) {
             break;
         }
-        if (cut != WIRE_CUT_MESSAGE || !take_answer(link, bytes_make(rest.data, message_size))) {
-            broke(link, "an answer that is none");
+        enum taken answer = cut == WIRE_CUT_MESSAGE
+                                ? take_answer(link, bytes_make(rest.data, message_size))
+                                : TAKEN_NONSENSE;
+        if (answer == TAKEN_NONSENSE) {
+            log_defect(link, "no message of a node", rest);
+            end_link(link, "an answer that is none", LOSS_BY_DEFECT);
+            return;
+        }
+        if (answer == TAKEN_REFUSAL) {
+            broke(link, "refused as a member: is its address another cluster's?");
             return;
         }
         taken += message_size;

@@ -4,8 +4,11 @@
  * One connection to each member that is or was leader, opened when it is first needed; the client's
  * message travels whole inside a peer.forward under an id of ours, with what is left of its time. A
  * request is forwarded at most once, and never again: a link that breaks after sending leaves a
- * write `unknown_outcome` and a read `unavailable`. Requests leave in the order in which they were
- * read; one whose connection was reset, or whose time ran out, before it could leave does not.
+ * write `unknown_outcome` and a read `unavailable`. What comes back is believed only if it is a
+ * whole response to that client's message; anything else is `internal`, with a write's effect not
+ * known, and a log line, and what cannot be told to belong to one request ends the link. Requests
+ * leave in the order in which they were read; one whose connection was reset, or whose time ran
+ * out, before it could leave does not.
  *
  * Bounds: QO_FORWARDS_MAX requests under way per link, QO_FORWARD_BYTES_MAX unsent; over them
  * `overloaded`. After a failed connect the next try waits QO_FORWARD_RETRY_MS.

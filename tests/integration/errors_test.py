@@ -3,7 +3,7 @@
 Goal: every error that a client can cause is answered with its number, its keys and the right
 `applied`; where several things are wrong, the first in the protocol's order answers.
 Method: tables of requests with what they must be answered, through a follower and the leader.
-Not here: 102, 103, 207, 208 (their features come later) and 500 (a defect; a unit test makes one).
+Not here: 102, 103, 207, 208 (their features come later), 500 and a certain 300 (peers_test.py).
 """
 
 import math

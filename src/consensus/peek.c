@@ -105,3 +105,12 @@ peek_probe_from_end(struct raft *raft, raft_id id)
         progress->next_index = peek_last_index(raft) + 1;
     }
 }
+
+void
+peek_forget_leader(struct raft *raft)
+{
+    QO_PRE(raft->state == RAFT_FOLLOWER);
+    raft_free(raft->follower_state.current_leader.address);
+    raft->follower_state.current_leader.id = 0;
+    raft->follower_state.current_leader.address = NULL;
+}

@@ -1,5 +1,5 @@
 /*
- * peek: the one place that reads, and in two cases sets, the fields of libraft's own structures.
+ * peek: the one place that reads, and in three cases sets, the fields of libraft's own structures.
  *
  * libraft 0.15 has no functions for them, but they are public there; a later version hides them.
  * Thread: the loop.
@@ -37,5 +37,8 @@ void peek_lower_next(struct raft *raft, raft_id id, uint64_t next);
 /* If the leader probes this member, lets it probe from the end of its log, as when it was elected:
  * the member's answer says where it really is. Always safe. */
 void peek_probe_from_end(struct raft *raft, raft_id id);
+
+/* A follower that follows nobody, as after its start: it grants votes to others again. */
+void peek_forget_leader(struct raft *raft);
 
 #endif

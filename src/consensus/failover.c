@@ -1,0 +1,43 @@
+/* See failover.h. Thread: the loop. */
+#include "failover.h"
+
+#include "common/assert.h"
+#include "peek.h"
+#include "shim_parts.h"
+
+enum { HEARTBEATS_BETWEEN = 2 }; /* A candidate has that long to win before the next one stands. */
+
+/* How many voters with lower ids may stand too. */
+static unsigned
+rank_among_voters(const struct raft *raft, raft_id gone)
+{
+    unsigned rank = 0;
+    for (unsigned i = 0; i < raft->configuration.n; i++) {
+        const struct raft_server *server = &raft->configuration.servers[i];
+        if (server->role == RAFT_VOTER && server->id < raft->id && server->id != gone) {
+            rank++;
+        }
+    }
+    return rank;
+}
+
+void
+failover_member_gone(struct shim *shim, raft_id gone)
+{
+    struct raft *raft = shim_raft(shim);
+    QO_PRE(shim->inside == 0);
+    if (raft->state != RAFT_FOLLOWER || raft->follower_state.current_leader.id != gone) {
+        return;
+    }
+    struct raft_io *below = shim->below;
+    raft_time timeout = raft->follower_state.randomized_election_timeout;
+    raft_time wait =
+        (raft_time)HEARTBEATS_BETWEEN * shim->heartbeat_ms * rank_among_voters(raft, gone);
+    wait += (raft_time)below->random(below, 0, (int)shim->heartbeat_ms / 2);
+    raft_time start = below->time(below) + (wait < timeout ? wait : timeout);
+    start = start > timeout ? start - timeout : 0;
+    peek_forget_leader(raft);
+    if (start < raft->election_timer_start) {
+        raft->election_timer_start = start;
+    }
+}

@@ -187,6 +187,30 @@ static_assert(QO_ENTRY_COMMANDS_MAX >= QO_OPERATIONS_MAX, "one order.batch fits 
 #define QO_LOG_MARK_TICKS 4u /* Heartbeats between two marks. */
 
 #define QO_LINK_NOTE_BYTES_MAX 64u /* Of a note between members. */
+
+/* Links between members (src/consensus/links.h). */
+#define QO_LINK_SECRET_MAX 256u
+#define QO_LINK_PART_BYTES QO_KIB(64u) /* What a vote waits for: 0.5 ms of 1 Gbit/s. Guessed. */
+/* One message: its entries, and 24 bytes for each in a table and in padding, and a few words. */
+#define QO_LINK_MESSAGE_BYTES_MAX (QO_APPEND_BYTES_MAX + 24u * QO_APPEND_ENTRIES_MAX + 64u)
+/* To one member and not yet written: what the windows allow, and the rest of what is small. */
+#define QO_LINK_QUEUE_BYTES_MAX (QO_PEER_WINDOW_BYTES_MAX + QO_MIB(1ull))
+#define QO_LINK_MESSAGES_MAX (2u * QO_PEER_MESSAGES_MAX)
+#define QO_LINK_NOTES_BYTES_MAX QO_KIB(64u) /* Of notes alone; more are dropped. */
+#define QO_LINK_WRITE_BYTES QO_KIB(256u)    /* Handed to the socket at a time. */
+#define QO_LINK_READ_BYTES QO_KIB(64u)      /* Asked of a socket at a time. */
+#define QO_LINK_UNSENT_BYTES QO_KIB(128u)   /* In the kernel and not on the way: where votes wait. \
+                                             */
+#define QO_LINK_OPENINGS_MAX 32u            /* Accepted and not yet open. */
+#define QO_LINK_OPENING_MS 2000u            /* Five messages there and back. Guessed. */
+#define QO_LINK_ADDRESSES_MAX 4u            /* Of one name, tried in turn. */
+#define QO_LINK_RETRY_MS_MIN 20u            /* Doubled to the maximum, jittered down to half. */
+#define QO_LINK_RETRY_MS_MAX 500u
+#define QO_LINK_STEADY_MS 1000u /* A link that lived so long was good: dialled anew at once. */
+#define QO_LINK_GONE_MS 1000u   /* After a loss: a refusal later than this is no news. */
+#define QO_LINK_SILENCE_MS 5000u
+#define QO_LINK_KEEPALIVE_S 5u
+static_assert(QO_LINK_WRITE_BYTES >= 2 * QO_LINK_PART_BYTES, "a write holds some parts");
 static_assert(QO_LOG_SEGMENT_BYTES >= 2 * QO_LOG_WRITE_BYTES_MAX, "a segment holds some writes");
 static_assert(QO_LOG_WRITE_BYTES_MAX >= QO_ENTRY_BYTES_MAX + 8192u, "an entry fits a write");
 static_assert(QO_APPEND_BYTES_MAX >= QO_ENTRY_BYTES_MAX, "an entry always fits a message");

@@ -17,3 +17,9 @@ target_link_libraries(qo_log_testing PUBLIC qo_consensus qo_test_support PRIVATE
 foreach(file log_model log_rules log_disk)
     qo_unit_test(consensus/${file} LINKS qo_log_testing PkgConfig::UV Threads::Threads)
 endforeach()
+
+# Read rounds, over nothing.
+add_library(qo_rounds_testing INTERFACE)
+target_include_directories(qo_rounds_testing INTERFACE "${PROJECT_SOURCE_DIR}/src/consensus")
+target_link_libraries(qo_rounds_testing INTERFACE qo_consensus)
+qo_unit_test(consensus/rounds LINKS qo_rounds_testing)

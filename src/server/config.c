@@ -121,6 +121,9 @@ config_set(struct config *config, const char *name, const char *value, char *why
         }
         return set_text(config->listen, &config->node.listen, name, value, why_out);
     }
+    if (strcmp(name, "secret_file") == 0) {
+        return set_text(config->secret_path, &config->secret_file, name, value, why_out);
+    }
     if (strcmp(name, "log_level") == 0) {
         return set_log_level(config, value, why_out);
     }
@@ -129,10 +132,11 @@ config_set(struct config *config, const char *name, const char *value, char *why
             return set_number(config, &numbers[i], value, why_out);
         }
     }
-    (void)snprintf(why_out, CONFIG_WHY_MAX,
-                   "%.64s: no such setting; there are data, listen, log_level, disk_reserve, "
-                   "log_bytes, cache_bytes, memtable_bytes, heartbeat_ms, election_ms",
-                   name);
+    (void)snprintf(
+        why_out, CONFIG_WHY_MAX,
+        "%.64s: no such setting; there are data, listen, secret_file, log_level, "
+        "disk_reserve, log_bytes, cache_bytes, memtable_bytes, heartbeat_ms, election_ms",
+        name);
     return false;
 }
 
@@ -215,4 +219,16 @@ config_check(const struct config *config, char *why_out)
         return false;
     }
     return true;
+}
+
+bool
+config_read_secret(struct config *config, char *why_out)
+{
+    static_assert(SECRET_WHY_MAX <= CONFIG_WHY_MAX, "its sentence fits");
+    if (config->secret_file == NULL) {
+        return true;
+    }
+    bool read = secret_read(config->secret_file, &config->secret, why_out);
+    config->node.secret = read ? secret_bytes(&config->secret) : BYTES_NONE;
+    return read;
 }

@@ -3,6 +3,7 @@
  *
  *   data: /var/lib/quorder      the directory that `quorderd init` made
  *   listen: 0.0.0.0:7401        default: this member's own address
+ *   secret_file: /etc/quorder/secret  known to all members, else to nobody (secret.h)
  *   log_level: info             debug, info, warn, error
  *   disk_reserve: 1073741824    bytes; writes are refused below it
  *   log_bytes: 268435456        of log between two snapshots
@@ -21,14 +22,19 @@
 
 #include "common/log.h"
 #include "node.h"
+#include "secret.h"
 
 #define CONFIG_WHY_MAX 2048u
 #define CONFIG_TEXT_MAX 4096u
 
 struct config {
-    struct node_options node; /* `directory` and `listen` point to the texts below, or are NULL. */
+    /* `directory` and `listen` point to the texts below, or are NULL; `secret` to what is below,
+     * once config_read_secret() has read it. */
+    struct node_options node;
     enum log_level log_level;
-    char data[CONFIG_TEXT_MAX], listen[CONFIG_TEXT_MAX];
+    char data[CONFIG_TEXT_MAX], listen[CONFIG_TEXT_MAX], secret_path[CONFIG_TEXT_MAX];
+    const char *secret_file; /* NULL: none. */
+    struct secret secret;
 };
 
 /* The defaults of every setting. */
@@ -48,5 +54,9 @@ bool config_read(struct config *config, const char *path, char *why_out);
 
 /* Rules between settings. False: `why_out` says which is broken. */
 bool config_check(const struct config *config, char *why_out);
+
+/* Reads what `secret_file` names, if it is set: last, since a flag may name another file than the
+ * configuration. False: `why_out` says what is wrong with the file. */
+bool config_read_secret(struct config *config, char *why_out);
 
 #endif

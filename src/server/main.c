@@ -35,6 +35,8 @@ static const char usage_text[] =
     "  --data DIR            the data directory\n"
     "  --listen HOST:PORT    where clients are served; default: the member's own address.\n"
     "                        The links between members stay at that address, port + 1000.\n"
+    "  --secret-file FILE    16 to 1024 bytes, the same on every member, readable by its owner\n"
+    "                        only: members prove to each other that they know them\n"
     "  --log-level LEVEL     debug, info (default), warn, error\n"
     "  --disk-reserve BYTES  writes are refused below it; default the smaller of 1 GiB and 5 %\n"
     "  --log-bytes BYTES     log between two snapshots, default 268435456\n"
@@ -67,6 +69,7 @@ static const struct option options[] = {
     /* Settings: named as in the file, with dashes. */
     {"data", required_argument, NULL, 'S'},
     {"listen", required_argument, NULL, 'S'},
+    {"secret-file", required_argument, NULL, 'S'},
     {"log-level", required_argument, NULL, 'S'},
     {"disk-reserve", required_argument, NULL, 'S'},
     {"log-bytes", required_argument, NULL, 'S'},
@@ -266,7 +269,8 @@ run_check_config(int count, char **values)
         usage_error("check-config takes one file", NULL);
     }
     config_init(&config);
-    if (!config_read(&config, values[1], why) || !config_check(&config, why)) {
+    if (!config_read(&config, values[1], why) || !config_check(&config, why) ||
+        !config_read_secret(&config, why)) {
         refuse(FATAL_CONFIG, why);
     }
     (void)printf("%s is right.\n", values[1]);
@@ -361,7 +365,7 @@ main(int count, char **values)
     if (arguments.dev) {
         prepare_dev(&arguments);
     }
-    if (!config_check(&arguments.config, why)) {
+    if (!config_check(&arguments.config, why) || !config_read_secret(&arguments.config, why)) {
         (void)fprintf(stderr, "quorderd: %s\nTry `quorderd --help`.\n", why);
         return EXIT_USAGE;
     }

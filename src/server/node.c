@@ -291,6 +291,7 @@ open_log(void)
         .heartbeat_ms = node.options.heartbeat_ms,
         .election_ms = node.options.election_ms,
         .log_bytes_max = node.options.log_bytes_max,
+        .secret = node.options.secret,
         .client = {.context = &node,
                    .room = room,
                    .deliver = deliver,

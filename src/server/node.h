@@ -22,6 +22,7 @@
 struct node_options {
     const char *directory;
     const char *listen;                 /* NULL: the member's own address. */
+    struct bytes secret;                /* Of the cluster; BYTES_NONE: none. */
     uint64_t disk_reserve;              /* Bytes; UINT64_MAX: the smaller of 1 GiB and 5 %. */
     uint64_t log_bytes_max;             /* 0: default */
     uint64_t cache_bytes;               /* 0: default */

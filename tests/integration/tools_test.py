@@ -280,11 +280,16 @@ class Dev(quorder.Test):
         bad = self.cluster.directory / "bad.yaml"
         for text, word in (("data: /x\nlog_levle: info\n", "log_levle"),
                            ("data: /x\nlog_bytes: many\n", "log_bytes"),
+                           ("data: /x\nsecret_file: /nowhere/secret\n", "No such file"),
+                           (f"data: /x\nsecret_file: {bad}\n", "is open to others"),
                            ("data: [\n", "bad.yaml")):
             bad.write_text(text)
             done = self.quorderd("check-config", bad)
             self.assertEqual(done.returncode, 10, done.stdout + done.stderr)
             self.assertIn(word, done.stderr)
+        done = self.quorderd("--data", self.cluster.data(1), "--secret-file", bad)
+        self.assertEqual(done.returncode, 2, "a node does not start without its secret")
+        self.assertIn("is open to others", done.stderr)
         self.assertEqual(self.quorderd("--no-such-option").returncode, 2)
         self.assertEqual(self.quorderd("--help").returncode, 0)
         self.assertRegex(self.quorderd("--version").stdout, r"\d+\.\d+\.\d+")

@@ -37,6 +37,11 @@ refuses_with_place_and_reason(void **state)
          "data: /d\nlisten: 0.0.0.0:1\nlog_level: warn\ndisk_reserve: 5\nlog_bytes: 2097152\n"
          "cache_bytes: 1048576\nmemtable_bytes: 1048576\nheartbeat_ms: 20\nelection_ms: 200\n",
          NULL},
+        {"no secret file", "data: /d\nsecret_file: ''\n", "secret_file: must have 1 to 4095 bytes"},
+        {"an absent secret", "data: /d\nsecret_file: /nowhere/secret\n",
+         "secret_file: /nowhere/secret: No such file"},
+        {"a secret that others can read", "data: /d\nsecret_file: /etc/passwd\n",
+         "is open to others than its owner"},
         {"unknown", "data: /d\ndatta: x\n", ":2:1: datta: no such setting"},
         {"no number", "data: /d\nlog_bytes: many\n",
          ":2:1: log_bytes: \"many\" is not a whole number"},
@@ -66,7 +71,8 @@ refuses_with_place_and_reason(void **state)
         char why[CONFIG_WHY_MAX] = "";
         char *path = write_file(cases[i].text);
         config_init(&config);
-        bool right = config_read(&config, path, why) && config_check(&config, why);
+        bool right = config_read(&config, path, why) && config_check(&config, why) &&
+                     config_read_secret(&config, why);
         if (right != (cases[i].why == NULL) ||
             (cases[i].why != NULL && strstr(why, cases[i].why) == NULL)) {
             fail_msg("%s: %s", cases[i].name, right ? "taken" : why);
@@ -98,6 +104,30 @@ reads_what_the_file_says(void **state)
 }
 
 static void
+the_last_secret_file_is_read(void **state)
+{
+    struct config config;
+    char why[CONFIG_WHY_MAX];
+    char *secret = write_file("sixteen bytes it\n"); /* mkstemp() makes it ours alone. */
+    char *path = write_file("data: /d\nsecret_file: /nowhere/secret\n");
+    (void)state;
+    config_init(&config);
+    assert_true(config_read(&config, path, why));
+    assert_null(config.node.secret.data);
+    assert_true(config_set(&config, "secret_file", secret, why)); /* A flag. */
+    assert_true(config_read_secret(&config, why));
+    assert_int_equal(config.node.secret.size, 16);
+    assert_memory_equal(config.node.secret.data, "sixteen bytes it", 16);
+    config_init(&config);
+    assert_true(config_read_secret(&config, why));
+    assert_null(config.node.secret.data);
+    (void)unlink(path);
+    (void)unlink(secret);
+    free(path);
+    free(secret);
+}
+
+static void
 names_a_file_that_is_not_there(void **state)
 {
     struct config config;
@@ -114,6 +144,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refuses_with_place_and_reason),
         cmocka_unit_test(reads_what_the_file_says),
+        cmocka_unit_test(the_last_secret_file_is_read),
         cmocka_unit_test(names_a_file_that_is_not_there),
     };
     return cmocka_run_group_tests_name("server/config", tests, NULL, NULL);

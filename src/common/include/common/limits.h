@@ -186,6 +186,9 @@ static_assert(QO_ENTRY_COMMANDS_MAX >= QO_OPERATIONS_MAX, "one order.batch fits 
 #define QO_LOG_MANIFEST_BYTES_MAX (QO_MANIFEST_BYTES_MAX + QO_KIB(64u))
 #define QO_LOG_MARK_TICKS 4u /* Heartbeats between two marks. */
 
+/* Known to all members of a cluster. Guessed: less is guessed, more is a wrong file. */
+#define QO_SECRET_BYTES_MIN 16u
+#define QO_SECRET_BYTES_MAX 1024u
 #define QO_LINK_NOTE_BYTES_MAX 64u /* Of a note between members. */
 
 /* Links between members (src/consensus/links.h). */

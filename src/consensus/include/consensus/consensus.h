@@ -128,6 +128,9 @@ struct consensus_options {
     uint32_t heartbeat_ms;  /* 0: 50. */
     uint32_t election_ms;   /* 0: 500. At least 4 heartbeats. */
     uint64_t log_bytes_max; /* Of log between two snapshots, and kept behind one. 0: default. */
+    /* Known to all members and nobody else: who opens a link proves that it knows it. Borrowed until
+     * return. QO_SECRET_BYTES_MIN to QO_SECRET_BYTES_MAX; BYTES_NONE: none is asked for. */
+    struct bytes secret;
     struct consensus_client client; /* Copied. */
 };
 

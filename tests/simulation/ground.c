@@ -449,7 +449,7 @@ never_closed(struct raft_io *io, raft_io_close_cb callback)
     QO_ASSERT(false); /* A node ends without a close. */
 }
 
-/* A node may end between its ballot and these. */
+/* A node may end at any of these. */
 static int
 set_term(struct raft_io *io, raft_term term)
 {

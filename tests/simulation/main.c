@@ -43,10 +43,6 @@ static void
 remove_files(const struct campaign *campaign)
 {
     char path[128];
-    for (unsigned id = 1; id <= 5; id++) {
-        (void)snprintf(path, sizeof path, "%s/ballot-%u", campaign->directory, id);
-        (void)unlink(path);
-    }
     (void)snprintf(path, sizeof path, "%s/log", campaign->directory);
     (void)unlink(path);
 }

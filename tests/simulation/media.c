@@ -14,21 +14,24 @@
 
 enum { BUCKETS = 1 << 12 };
 
-struct row {
-    struct row *next; /* In its bucket. */
-    struct bytes key;
+/* What a row held from one commit on. */
+struct version {
+    struct version *older;
+    uint64_t index;     /* Of that commit. */
     struct bytes value; /* data NULL: there is no such row. */
 };
 
-/* What one commit changed, to be taken back if it was not flushed. */
-struct change {
-    struct row *row;
-    struct bytes before;
+struct row {
+    struct row *next; /* In its bucket. */
+    struct bytes key;
+    struct version *newest; /* NULL: there never was such a row. */
 };
 
+/* A commit that was not flushed, so that it can be taken back. */
 struct commit {
-    struct change *changes;
-    uint32_t changes_count;
+    uint64_t index;
+    struct row **rows; /* Each got a version by it. */
+    uint32_t rows_count;
     struct applied_point *before;
     size_t events_before;
 };
@@ -51,6 +54,9 @@ struct media {
     size_t commits_count, commits_capacity;
     uint64_t commits_flushed; /* Ever. */
     uint64_t flush_until;     /* The flush under way covers so many of all commits; 0: none. */
+    uint64_t flushed_index;
+    struct store_view *views; /* Open ones. */
+    uint32_t shards;
 };
 
 struct store {
@@ -68,12 +74,25 @@ struct store {
 
 struct store_view {
     struct store *store;
-    uint64_t index; /* Applied; no commit may come while this is open. */
+    struct applied_point *applied;
+    size_t events_count;
+    struct store_view *next; /* Of those open. */
 };
 
 struct store_events {
     struct store_view *view;
     uint64_t next;
+};
+
+struct listed {
+    uint64_t entered_seq;
+    struct bytes id, record;
+};
+
+struct store_list {
+    struct listed *rows;
+    size_t count, next;
+    uint64_t position;
 };
 
 static struct media medias[MEMBERS_MAX + 1];
@@ -151,15 +170,60 @@ key_order(struct bytes id)
     return key_of('O', 0, 0, id);
 }
 
-static bool
-get(struct store *store, struct bytes key, struct buf *out)
+/* What the row held as of the entry `index`; data NULL: there was none. */
+static struct bytes
+row_at(const struct row *row, uint64_t index)
 {
-    const struct row *row = row_find(store->media, key);
-    if (row == NULL || row->value.data == NULL) {
-        return false;
+    const struct version *version = row == NULL ? NULL : row->newest;
+    while (version != NULL && version->index > index) {
+        version = version->older;
     }
-    buf_append(out, row->value.data, row->value.size);
-    return true;
+    return version == NULL ? BYTES_NONE : version->value;
+}
+
+static struct bytes
+row_now(const struct row *row)
+{
+    return row_at(row, UINT64_MAX);
+}
+
+static bool
+get_at(const struct store *store, struct bytes key, uint64_t index, struct buf *out)
+{
+    struct bytes value = row_at(row_find(store->media, key), index);
+    buf_append(out, value.data, value.size);
+    return value.data != NULL;
+}
+
+static bool
+get(const struct store *store, struct bytes key, struct buf *out)
+{
+    return get_at(store, key, UINT64_MAX, out);
+}
+
+static void
+row_undo(struct row *row)
+{
+    struct version *newest = row->newest;
+    row->newest = newest->older;
+    drop(newest->value);
+    mem_free(newest);
+}
+
+/* Versions that neither a crash nor an open view can show any more. */
+static void
+row_prune(struct row *row, uint64_t horizon)
+{
+    struct version *last = row->newest;
+    while (last != NULL && last->index > horizon) {
+        last = last->older;
+    }
+    while (last != NULL && last->older != NULL) {
+        struct version *gone = last->older;
+        last->older = gone->older;
+        drop(gone->value);
+        mem_free(gone);
+    }
 }
 
 static void
@@ -175,11 +239,16 @@ stage(struct store *store, struct bytes key, struct bytes value)
 
 /* -- Flushes and crashes ----------------------------------------------------------------------- */
 
+static size_t
+applied_size(uint32_t shards)
+{
+    return offsetof(struct applied_point, shards) + shards * sizeof(struct digest);
+}
+
 static struct applied_point *
 applied_copy(const struct applied_point *applied, uint32_t shards)
 {
-    size_t size = offsetof(struct applied_point, shards) + shards * sizeof applied->shards[0];
-    return memcpy(mem_alloc(size), applied, size);
+    return memcpy(mem_alloc(applied_size(shards)), applied, applied_size(shards));
 }
 
 /* The oldest `count` commits that could be forgotten no longer can. */
@@ -187,10 +256,8 @@ static void
 keep(struct media *media, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        for (uint32_t n = 0; n < media->commits[i].changes_count; n++) {
-            drop(media->commits[i].changes[n].before);
-        }
-        mem_free(media->commits[i].changes);
+        media->flushed_index = media->commits[i].index;
+        mem_free(media->commits[i].rows);
         mem_free(media->commits[i].before);
     }
     media->commits_count -= count;
@@ -215,18 +282,14 @@ media_crash(unsigned id)
     uint64_t index = media->applied.index;
     while (media->commits_count > 0) {
         struct commit *commit = &media->commits[--media->commits_count];
-        for (uint32_t n = commit->changes_count; n > 0; n--) {
-            struct change *change = &commit->changes[n - 1];
-            drop(change->row->value);
-            change->row->value = change->before;
+        for (uint32_t n = commit->rows_count; n > 0; n--) {
+            row_undo(commit->rows[n - 1]);
         }
         while (media->events_count > commit->events_before) {
             drop(media->events[--media->events_count]);
         }
-        size_t size = offsetof(struct applied_point, shards);
-        memcpy(&media->applied, commit->before,
-               size + QO_SHARDS_DEFAULT * sizeof media->applied.shards[0]);
-        mem_free(commit->changes);
+        memcpy(&media->applied, commit->before, applied_size(media->shards));
+        mem_free(commit->rows);
         mem_free(commit->before);
     }
     media->flush_until = 0;
@@ -259,8 +322,8 @@ load_dues(struct store *store)
     for (size_t i = 0; i < BUCKETS; i++) {
         for (struct row *row = store->media->buckets[i]; row != NULL; row = row->next) {
             struct order_record record;
-            if (row->key.data[0] == 'O' && row->value.data != NULL) {
-                bool read = order_record_decode(row->value, &record);
+            if (row->key.data[0] == 'O' && row_now(row).data != NULL) {
+                bool read = order_record_decode(row_now(row), &record);
                 QO_ASSERT(read);
                 if (record.deadline != 0) {
                     due_add(store, record.deadline, row);
@@ -293,15 +356,27 @@ struct store *
 store_open(const struct store_options *options)
 {
     struct store *store = mem_zalloc(sizeof *store);
-    QO_PRE(options->shards == QO_SHARDS_DEFAULT);
     store->id = (unsigned)(options->directory[0] - '0');
     store->shards = options->shards;
     store->media = &medias[store->id];
+    store->media->shards = options->shards;
+    store->media->views = NULL; /* Of a life that has ended. */
     store->events_committed = store->media->events_count;
     store->registry = registry_open();
     load_registry(store);
     load_dues(store);
     return store;
+}
+
+void
+store_close(struct store *store)
+{
+    QO_PRE(store->staged_count == 0 && store->media->views == NULL);
+    keep(store->media, store->media->commits_count);
+    registry_close(store->registry);
+    mem_free(store->staged);
+    mem_free(store->dues);
+    mem_free(store);
 }
 
 struct registry *
@@ -422,23 +497,30 @@ store_commit(struct store *store, const struct applied_point *applied)
         media->commits =
             mem_realloc(media->commits, media->commits_capacity * sizeof *media->commits);
     }
+    uint64_t horizon = media->flushed_index;
+    for (const struct store_view *view = media->views; view != NULL; view = view->next) {
+        horizon = view->applied->index < horizon ? view->applied->index : horizon;
+    }
     struct commit *commit = &media->commits[media->commits_count++];
     *commit = (struct commit){
-        .changes = mem_alloc((store->staged_count + 1) * sizeof *commit->changes),
-        .changes_count = (uint32_t)store->staged_count,
+        .index = applied->index,
+        .rows = mem_alloc((store->staged_count + 1) * sizeof(struct row *)),
+        .rows_count = (uint32_t)store->staged_count,
         .before = applied_copy(&media->applied, store->shards),
         .events_before = store->events_committed,
     };
     for (size_t i = 0; i < store->staged_count; i++) {
         struct row *row = row_make(media, store->staged[i].key);
-        commit->changes[i] = (struct change){row, row->value};
-        row->value = store->staged[i].value;
+        struct version *version = mem_alloc(sizeof *version);
+        *version = (struct version){row->newest, applied->index, store->staged[i].value};
+        row->newest = version;
+        row_prune(row, horizon);
+        commit->rows[i] = row;
         drop(store->staged[i].key);
     }
     store->staged_count = 0;
     store->events_committed = media->events_count;
-    memcpy(&media->applied, applied,
-           offsetof(struct applied_point, shards) + store->shards * sizeof applied->shards[0]);
+    memcpy(&media->applied, applied, applied_size(store->shards));
     if (store->definitions_put) {
         registry_publish(store->registry);
         store->definitions_put = false;
@@ -479,14 +561,13 @@ uint32_t
 store_get_spilled(struct store *store, struct bytes id, uint32_t shard, uint64_t fingerprint,
                   uint64_t *seqs_out, uint32_t max)
 {
-    const struct row *row = row_find(store->media, key_of('R', fingerprint, 0, id));
+    struct bytes value = row_now(row_find(store->media, key_of('R', fingerprint, 0, id)));
     (void)shard;
-    if (row == NULL || row->value.data == NULL) {
-        return 0;
-    }
-    uint32_t count = (uint32_t)(row->value.size / sizeof *seqs_out);
+    uint32_t count = (uint32_t)(value.size / sizeof *seqs_out);
     count = count < max ? count : max;
-    memcpy(seqs_out, row->value.data, count * sizeof *seqs_out);
+    if (count > 0) {
+        memcpy(seqs_out, value.data, count * sizeof *seqs_out);
+    }
     return count;
 }
 
@@ -495,19 +576,40 @@ store_get_orders(struct store *store, const struct store_order_key *keys, uint32
                  struct arena *arena, struct bytes *records_out)
 {
     for (uint32_t i = 0; i < count; i++) {
-        const struct row *row = row_find(store->media, key_order(keys[i].id));
-        records_out[i] = row == NULL ? BYTES_NONE : arena_copy(arena, row->value);
+        struct bytes value = row_now(row_find(store->media, key_order(keys[i].id)));
+        records_out[i] = value.data == NULL ? BYTES_NONE : arena_copy(arena, value);
     }
 }
 
 static int
 compare_dues(const void *left, const void *right)
 {
-    const struct store_deadline *a = left, *b = right;
+    const struct due *a = left, *b = right;
     if (a->deadline != b->deadline) {
         return a->deadline < b->deadline ? -1 : 1;
     }
-    return bytes_compare(a->id, b->id);
+    return bytes_compare(a->order->key, b->order->key);
+}
+
+/* Forgets those whose order has left, and what stands twice, since an order came back to it. */
+static void
+tidy_dues(struct store *store)
+{
+    size_t kept = 0;
+    if (store->dues_count > 1) {
+        qsort(store->dues, store->dues_count, sizeof *store->dues, compare_dues);
+    }
+    for (size_t i = 0; i < store->dues_count; i++) {
+        struct due due = store->dues[i];
+        struct order_record record;
+        struct bytes value = row_now(due.order);
+        bool open = value.data != NULL && order_record_decode(value, &record) &&
+                    record.deadline == due.deadline;
+        if (open && (kept == 0 || compare_dues(&store->dues[kept - 1], &due) != 0)) {
+            store->dues[kept++] = due;
+        }
+    }
+    store->dues_count = kept;
 }
 
 uint32_t
@@ -516,25 +618,18 @@ store_scan_deadlines(struct store *store, struct deadline_place from, int64_t to
                      struct deadline_place *next_out)
 {
     uint32_t count = 0;
-    size_t kept = 0;
-    for (size_t i = 0; i < store->dues_count; i++) {
+    tidy_dues(store);
+    for (size_t i = 0; i < store->dues_count && count < max; i++) {
         struct due due = store->dues[i];
-        struct order_record record;
-        if (due.order->value.data == NULL || !order_record_decode(due.order->value, &record) ||
-            record.deadline != due.deadline) {
-            continue; /* Its order has left; or it was put twice. */
-        }
-        store->dues[kept++] = due;
-        if (due.deadline >= from.deadline && due.deadline <= to && count < max) {
+        if (due.deadline >= from.deadline && due.deadline <= to) {
+            struct order_record record;
+            bool read = order_record_decode(row_now(due.order), &record);
+            QO_ASSERT(read);
             struct bytes id = bytes_make(due.order->key.data + 17, due.order->key.size - 17);
             rows_out[count++] =
                 (struct store_deadline){due.deadline, arena_copy(arena, id),
                                         hash_shard(id, store->shards), record.entered_version};
         }
-    }
-    store->dues_count = kept;
-    if (count > 1) {
-        qsort(rows_out, count, sizeof *rows_out, compare_dues);
     }
     *next_out = from; /* Always right: what lies below was asked for already. */
     return count;
@@ -546,21 +641,32 @@ struct store_view *
 store_view_begin(struct store *store)
 {
     struct store_view *view = mem_alloc(sizeof *view);
-    *view = (struct store_view){store, store->media->applied.index};
+    *view = (struct store_view){
+        .store = store,
+        .applied = applied_copy(&store->media->applied, store->shards),
+        .events_count = store->events_committed,
+        .next = store->media->views,
+    };
+    store->media->views = view;
     return view;
 }
 
 void
 store_view_end(struct store_view *view)
 {
-    QO_PRE(view->index == view->store->media->applied.index);
+    struct store_view **link = &view->store->media->views;
+    while (*link != view) {
+        link = &(*link)->next;
+    }
+    *link = view->next;
+    mem_free(view->applied);
     mem_free(view);
 }
 
 const struct applied_point *
 store_view_applied(const struct store_view *view)
 {
-    return &view->store->media->applied;
+    return view->applied;
 }
 
 struct store *
@@ -572,13 +678,21 @@ store_view_store(const struct store_view *view)
 bool
 store_view_get_order(struct store_view *view, struct bytes id, struct buf *out)
 {
-    return get(view->store, key_order(id), out);
+    return get_at(view->store, key_order(id), view->applied->index, out);
 }
 
 bool
 store_view_get_event(struct store_view *view, uint64_t seq, struct buf *out)
 {
-    return store_get_event(view->store, seq, out);
+    return seq <= view->events_count && store_get_event(view->store, seq, out);
+}
+
+bool
+store_view_get_unique(struct store_view *view, uint16_t machine, uint16_t attribute,
+                      struct bytes value, struct buf *id_out)
+{
+    return get_at(view->store, key_of('U', machine, attribute, value), view->applied->index,
+                  id_out);
 }
 
 struct store_events *
@@ -592,12 +706,11 @@ store_events_begin(struct store_view *view, uint64_t from)
 bool
 store_events_next(struct store_events *events, uint64_t *seq_out, struct bytes *event_out)
 {
-    const struct store *store = events->view->store;
-    if (events->next > store->events_committed) {
+    if (events->next > events->view->events_count) {
         return false;
     }
     *seq_out = events->next;
-    *event_out = store->media->events[events->next - 1];
+    *event_out = events->view->store->media->events[events->next - 1];
     events->next++;
     return true;
 }
@@ -606,4 +719,89 @@ void
 store_events_end(struct store_events *events)
 {
     mem_free(events);
+}
+
+/* -- Lists: found by looking at all orders ----------------------------------------------------- */
+
+static int
+compare_listed(const void *left, const void *right)
+{
+    const struct listed *a = left, *b = right;
+    return a->entered_seq < b->entered_seq ? -1 : a->entered_seq > b->entered_seq;
+}
+
+static bool
+is_listed(const struct store *store, const struct order_record *record, uint16_t machine,
+          uint16_t state)
+{
+    const struct definition *definition =
+        registry_get(store->registry, REGISTRY_PUBLISHED, record->definition);
+    QO_ASSERT(definition != NULL);
+    return definition->machine_number == machine &&
+           (state == RECORD_NONE || definition->state_numbers[record->state] == state);
+}
+
+struct store_list *
+store_list_begin(struct store_view *view, uint16_t machine, uint16_t state, uint64_t after_seq)
+{
+    struct store_list *list = mem_zalloc(sizeof *list);
+    const struct media *media = view->store->media;
+    size_t capacity = 0;
+    list->position = after_seq;
+    for (size_t i = 0; i < BUCKETS; i++) {
+        for (const struct row *row = media->buckets[i]; row != NULL; row = row->next) {
+            struct order_record record;
+            struct bytes value = row_at(row, view->applied->index);
+            if (row->key.data[0] != 'O' || value.data == NULL ||
+                !order_record_decode(value, &record) || record.entered_seq <= after_seq ||
+                !is_listed(view->store, &record, machine, state)) {
+                continue;
+            }
+            if (list->count == capacity) {
+                capacity = capacity == 0 ? 64 : 2 * capacity;
+                list->rows = mem_realloc(list->rows, capacity * sizeof *list->rows);
+            }
+            list->rows[list->count++] = (struct listed){
+                record.entered_seq, bytes_make(row->key.data + 17, row->key.size - 17), value};
+        }
+    }
+    if (list->count > 1) {
+        qsort(list->rows, list->count, sizeof *list->rows, compare_listed);
+    }
+    return list;
+}
+
+bool
+store_list_next(struct store_list *list, struct bytes *id_out, struct bytes *record_out)
+{
+    if (list->next == list->count) {
+        return false;
+    }
+    const struct listed *row = &list->rows[list->next++];
+    list->position = row->entered_seq;
+    *id_out = row->id;
+    *record_out = row->record;
+    return true;
+}
+
+uint64_t
+store_list_position(const struct store_list *list, bool *end_out)
+{
+    *end_out = list->next == list->count;
+    return list->position;
+}
+
+void
+store_list_end(struct store_list *list)
+{
+    mem_free(list->rows);
+    mem_free(list);
+}
+
+uint64_t
+store_sweep(struct store *store, uint64_t rows_max)
+{
+    (void)store;
+    (void)rows_max;
+    return 0; /* There are no stale rows. */
 }

@@ -7,8 +7,8 @@
  * begins at some commit and is done some time later; a checkpoint is a flush that is done when it
  * returns. At a crash everything after the last flush that was done is forgotten, definitions too.
  *
- * Not simulated: views that outlive a commit (each is read at once), lists (put and never read),
- * sweeping, the layout of rows and how deadlines are found (they are found by their orders).
+ * Lists and deadlines are found by looking at all orders, so there is no sweeping and no layout.
+ * media_test.c holds this against the real one.
  * Thread: the run's.
  */
 #ifndef SIMULATION_MEDIA_H

@@ -27,7 +27,6 @@ struct member {
     int64_t since_us, monotonic_us, wall_ahead_us;
     int32_t drift_ppm;
     struct disk disk;
-    char ballot_path[PATH_BYTES];
     /* Of this life. */
     struct ground *ground;
     struct consensus *consensus;
@@ -185,10 +184,6 @@ members_birth(const struct members_options *given)
         struct member *member = &members[id];
         *member = (struct member){.id = id, .monotonic_us = monotonic_start_us * (int64_t)id};
         disk_birth(&member->disk, options.count);
-        (void)snprintf(member->ballot_path, sizeof member->ballot_path, "%s/ballot-%u",
-                       options.directory, id);
-        bool made = ballot_create(member->ballot_path);
-        QO_ASSERT(made);
     }
 }
 
@@ -230,7 +225,6 @@ begin_life(void *context)
     };
     struct consensus_ground ground = {.where = "memory", .rules = options.rules};
     identity_of(member, &ground.identity);
-    ballot_open(&ground.ballot, member->ballot_path);
     member->ground = ground_open(member->id, &member->disk, options.count);
     ground.below = ground_io(member->ground);
     member->consensus = consensus_build(&consensus_options, &ground);
@@ -239,7 +233,7 @@ begin_life(void *context)
     const struct applied_point *applied = store_applied(member->store);
     tell(member->id, "starts: log %llu to %llu, term %llu, store at %llu",
          (unsigned long long)member->disk.first_index,
-         (unsigned long long)disk_last_index(&member->disk), (unsigned long long)ground.ballot.term,
+         (unsigned long long)disk_last_index(&member->disk), (unsigned long long)member->disk.term,
          (unsigned long long)applied->index);
     truth_started(member->id, applied);
     consensus_start(member->consensus, applied->index, applied->term);
@@ -269,9 +263,6 @@ member_crash(unsigned id, const char *why)
     story->counts.crashes++;
     if (member->ground != NULL) {
         ground_crash(member->ground);
-    }
-    if (member->consensus != NULL) {
-        (void)close(member->consensus->ballot.fd);
     }
     media_crash(id);
     member->up = false;

@@ -27,13 +27,19 @@ run_rules_without(const char *name, struct shim_rules *rules_out)
         size_t at;
     } rules[] = {
 #define RULE(member) {#member, offsetof(struct shim_rules, member)}
-        RULE(clamp_acks),       RULE(own_entry_first),
-        RULE(pace_completions), RULE(storage_is_fatal),
-        RULE(stored_candidacy), RULE(serial_truncate),
-        RULE(never_inside),     RULE(watch),
-        RULE(late_votes),       RULE(windows),
-        RULE(no_install),       RULE(probe_from_end),
-        RULE(skip_committed),   RULE(learn_terms),
+        RULE(clamp_acks),
+        RULE(own_entry_first),
+        RULE(pace_completions),
+        RULE(storage_is_fatal),
+        RULE(stored_candidacy),
+        RULE(never_inside),
+        RULE(watch),
+        RULE(late_votes),
+        RULE(windows),
+        RULE(no_install),
+        RULE(probe_from_end),
+        RULE(skip_committed),
+        RULE(learn_terms),
 #undef RULE
     };
     *rules_out = shim_rules_all;

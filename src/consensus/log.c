@@ -243,6 +243,7 @@ log_open(const struct log_options *options, struct log_failure *failure_out)
     log->write_max = write_max;
     log->marked = mark < log->durable ? mark : log->durable;
     log->may_go = log->root.base_index;
+    log->loaded.salt = log->root.salt;
     log->loaded.term = log->term;
     log->loaded.vote = log->voted;
     log->loaded.snapshot_index = log->root.snapshot_index;

@@ -114,6 +114,7 @@ struct log *log_open(const struct log_options *options, struct log_failure *fail
 
 /* What was found. Valid until log_forget_loaded(). */
 struct log_loaded {
+    uint64_t salt; /* As it was created. */
     uint64_t term, vote;
     uint64_t snapshot_index, snapshot_term; /* 0: none. */
     struct bytes manifest;

@@ -255,6 +255,7 @@ answer_arrives(void *context)
     }
     if (parcel.answer.decided) {
         client->busy = false;
+        story->counts.answers++;
         client->target = parcel.member;
         set_alarm(client, chance_between(100, think_us_max));
     } else if (parcel.request.attempt == client->attempt) {

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,6 +31,7 @@ struct campaign {
     bool replay, expect_finding, quiet;
     struct shim_rules rules;
     const char *without; /* NULL: all rules. */
+    uint64_t members;    /* 0: as the seed says. */
     char directory[64];
     /* So far. */
     int64_t begun_us;
@@ -58,7 +60,9 @@ be_run(const struct campaign *campaign, uint64_t seed)
     }
     log_set_level(campaign->replay ? LOG_INFO : LOG_ERROR);
     (void)alarm(SEED_SECONDS_MAX);
-    run_seed(seed, &campaign->rules, campaign->directory);
+    run_seed(seed, &(struct run_options){.rules = &campaign->rules,
+                                         .members_count = (unsigned)campaign->members,
+                                         .directory = campaign->directory});
     _exit(0);
 }
 
@@ -130,14 +134,35 @@ show_failure(const struct campaign *campaign, uint64_t seed)
     (void)printf("seed %" PRIu64 " failed: %s\n", seed, story->finding);
     show_story(STORY_SHOWN);
     show_log(campaign);
-    (void)printf("replay with: tests/simulation/run%s%s --replay %" PRIu64 "\n",
+    (void)printf("replay with: tests/simulation/run%s%s",
                  campaign->without != NULL ? " --without " : "",
-                 campaign->without != NULL ? campaign->without : "", seed);
+                 campaign->without != NULL ? campaign->without : "");
+    if (campaign->members != 0) {
+        (void)printf(" --members %" PRIu64, campaign->members);
+    }
+    (void)printf(" --replay %" PRIu64 "\n", seed);
+}
+
+/* Of processor time: what else the machine does changes it little. */
+static void
+show_speed(const struct story_counts *counts)
+{
+    struct rusage used;
+    (void)getrusage(RUSAGE_CHILDREN, &used);
+    uint64_t cpu_ms = (uint64_t)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1000 +
+                      (uint64_t)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1000;
+    uint64_t simulated_ms = counts->simulated_us / 1000;
+    (void)printf("%" PRIu64 " simulated s a second of processor time, %" PRIu64 ".%" PRIu64
+                 " requests answered a simulated s\n",
+                 simulated_ms / (cpu_ms > 0 ? cpu_ms : 1),
+                 counts->answers * 1000 / (simulated_ms > 0 ? simulated_ms : 1),
+                 counts->answers * 10000 / (simulated_ms > 0 ? simulated_ms : 1) % 10);
 }
 
 static void
 summary(const struct campaign *campaign)
 {
+    show_speed(&campaign->counts);
     const struct story_counts *counts = &campaign->counts;
     int64_t real_us = clock_monotonic_us() - campaign->begun_us;
     uint64_t simulated = counts->simulated_us / 1000000;
@@ -198,6 +223,7 @@ usage(void)
     (void)fprintf(stderr,
                   "usage: %s [--seeds N] [--minutes M | --seconds S] [--first SEED]\n"
                   "       %s --replay SEED\n"
+                  "  --members N      clusters of so many, not as the seed says\n"
                   "  --seeds N        so many seeds (100, if no time is given)\n"
                   "  --first SEED     the first; those after it follow (from the clock)\n"
                   "  --replay SEED    this one, with its whole story\n"
@@ -232,6 +258,9 @@ read_options(struct campaign *campaign, int count, char **words)
         } else if (strcmp(words[i], "--seconds") == 0) {
             campaign->time_us = (int64_t)number * 1000000;
             good = is_number;
+        } else if (strcmp(words[i], "--members") == 0) {
+            campaign->members = number;
+            good = is_number && number >= 1 && number <= 5;
         } else if (strcmp(words[i], "--first") == 0 || strcmp(words[i], "--replay") == 0) {
             campaign->replay = words[i][2] == 'r';
             campaign->first = number;

@@ -120,16 +120,16 @@ check_liveness(const struct climate *climate)
 }
 
 void
-run_seed(uint64_t seed, const struct shim_rules *rules, const char *directory)
+run_seed(uint64_t seed, const struct run_options *given)
 {
     events_start(seed);
-    const struct climate climate = weather_draw();
+    const struct climate climate = weather_draw(given->members_count);
     const struct members_options options = {
         .count = climate.members_count,
         .log_bytes_max = climate.log_bytes_max,
         .queue_max = climate.queue_max,
-        .rules = rules,
-        .directory = directory,
+        .rules = given->rules,
+        .directory = given->directory,
     };
     tell(0, "%u members, %u clients, log of %llu bytes, queue of %u, faults %x for %lld s",
          climate.members_count, climate.clients_count, (unsigned long long)climate.log_bytes_max,

@@ -6,8 +6,14 @@
 
 struct shim_rules;
 
-/* Returns if nothing was found; else the process has ended (story.h). `directory` is empty. */
-void run_seed(uint64_t seed, const struct shim_rules *rules, const char *directory);
+struct run_options {
+    const struct shim_rules *rules;
+    unsigned members_count; /* 0: from chance. */
+    const char *directory;  /* Empty. */
+};
+
+/* Returns if nothing was found; else the process has ended (story.h). */
+void run_seed(uint64_t seed, const struct run_options *options);
 
 /* All rules but the one of this name (a member of struct shim_rules) into `rules_out`. False: there
  * is none such. */

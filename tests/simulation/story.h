@@ -15,6 +15,7 @@ enum { STORY_LINES = 4096, STORY_LINE_BYTES = 168, STORY_FINDING_BYTES = 1024 };
 /* What a run did, so that a campaign can tell that it met what it is there for. */
 struct story_counts {
     uint64_t simulated_us, events, messages, lost_messages, acknowledged, refused, unknown, reads;
+    uint64_t answers; /* Requests of clients that were answered. */
     uint64_t fed, fired, replayed, terms, crashes, torn, snapshots, storage_failures, rebuilds;
 };
 

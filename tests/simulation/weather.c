@@ -20,14 +20,15 @@ static unsigned left_down;
 static bool coming[MEMBERS_MAX + 1]; /* Its next start is planned. */
 
 struct climate
-weather_draw(void)
+weather_draw(unsigned members_count)
 {
     static const unsigned sizes[] = {1, 3, 3, 3, 3, 5, 5};
     struct climate drawn = {
-        .members_count = sizes[chance_below(sizeof sizes / sizeof sizes[0])],
+        .members_count = members_count != 0 ? members_count
+                                            : sizes[chance_below(sizeof sizes / sizeof sizes[0])],
         .log_bytes_max = chance_permille(400) ? (uint64_t)chance_between(4000, 200000) : 0,
         .queue_max = chance_permille(300) ? (uint32_t)chance_between(2, 12) : 4096,
-        .clients_count = (unsigned)chance_between(3, 9),
+        .clients_count = (unsigned)chance_between(4, CLIENTS_MAX),
         .think_us = chance_between(20000, 250000),
         .faults_us = chance_between(12000000, 30000000),
         .gap_us = chance_between(100000, 3000000),

@@ -23,8 +23,9 @@ struct climate {
     bool clocks_jump;
 };
 
-/* Draws the climate of the seed with which events_start() was called. */
-struct climate weather_draw(void);
+/* Draws the climate of the seed with which events_start() was called. `members_count` 0: drawn too.
+ */
+struct climate weather_draw(unsigned members_count);
 
 /* After members_birth(): faults strike from now on, and who is down comes up again. */
 void weather_start(const struct climate *climate);

@@ -2,16 +2,21 @@
 #include "session.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "address.h"
 #include "common/assert.h"
 #include "common/limits.h"
 #include "common/log.h"
+#include "consensus/consensus.h"
 #include "feeds.h"
+#include "files.h"
 #include "methods.h"
 #include "msgids.h"
 #include "node.h"
@@ -30,6 +35,8 @@ struct session {
     struct node *node;
     uint32_t slot, generation;
     enum session_state state;
+    bool begun;   /* Its first bytes are a session's and no link's. */
+    bool spare;   /* Over the bound of sessions: may only become a link, or take a free place. */
     bool peer;    /* Said peer.hello: another node that forwards to us. */
     bool reading; /* libuv reads the socket. */
     bool ended;   /* The other side will send no more. */
@@ -38,6 +45,7 @@ struct session {
     uv_tcp_t socket;
     struct session *next_touched;
 
+    int64_t accepted_us;
     struct buf in;             /* What was read and not yet cut. */
     struct wire_cutter cutter; /* Over `in`. */
     int64_t read_us;           /* The last read(2). */
@@ -57,15 +65,19 @@ struct session {
 struct sessions {
     struct node *node;
     uv_tcp_t listener;
-    struct session **slots; /* QO_CONNECTIONS_MAX; allocated as they are first used. */
+    uint32_t max;           /* Sessions that are not spare. */
+    struct session **slots; /* SLOTS_MAX; allocated as they are first used. */
     uint32_t slots_used;
-    uint32_t count;
+    uint32_t count;          /* Not free. */
+    uint32_t spare_count;    /* Of these, open and spare. */
     struct session *touched; /* Have something to send. */
     struct log_limit refused_log, defect_log;
 };
 
 /* Room for one read(2): large enough that a pipelining client costs few calls. */
 enum { READ_BYTES_MIN = 64 * 1024 };
+/* A spare one that makes room for a newer one keeps its slot until libuv has closed it. */
+enum { SLOTS_MAX = QO_CONNECTIONS_MAX + 2 * QO_CONNECTIONS_SPARE };
 
 static struct session *
 find(struct node *node, struct session_ref ref)
@@ -111,6 +123,15 @@ closed(uv_handle_t *handle)
     session->node->sessions->count--;
 }
 
+static void
+leave_spare(struct session *session)
+{
+    if (session->spare) {
+        session->spare = false;
+        session->node->sessions->spare_count--;
+    }
+}
+
 /* At once: requests under way find the session gone. */
 static void
 close_now(struct session *session)
@@ -118,6 +139,7 @@ close_now(struct session *session)
     if (session->state == SESSION_CLOSING) {
         return;
     }
+    leave_spare(session);
     feeds_session_closed(session->node, &session->subscriptions);
     session->subscriptions_count = 0;
     session->state = SESSION_CLOSING;
@@ -415,6 +437,58 @@ stop_reading(struct session *session)
     }
 }
 
+/* A member's link and no session: the connection lives on in a socket of its own, since closing the
+ * one here neither shuts it down nor sends anything. */
+static void
+hand_over(struct session *session)
+{
+    uv_os_fd_t socket;
+    int copy = -1;
+    stop_reading(session);
+    if (uv_fileno((const uv_handle_t *)&session->socket, &socket) == 0) {
+        copy = fcntl(socket, F_DUPFD_CLOEXEC, 0);
+    }
+    if (copy < 0) {
+        log_limited(&session->node->sessions->refused_log, LOG_WARN, "accept_failed", "why=\"%s\"",
+                    strerror(errno));
+    } else {
+        consensus_accept_link(session->node->consensus, copy, buf_bytes(&session->in));
+    }
+    close_now(session);
+}
+
+/* A client's connection, or another node's that forwards. False: there are too many. */
+static bool
+take_place(struct session *session)
+{
+    struct sessions *sessions = session->node->sessions;
+    if (session->spare && sessions->count - sessions->spare_count >= sessions->max) {
+        log_limited(&sessions->refused_log, LOG_WARN, "connections_full", "limit=%u",
+                    sessions->max);
+        close_now(session);
+        return false;
+    }
+    leave_spare(session);
+    session->begun = true;
+    return true;
+}
+
+/* Looks at the first bytes, however few. True: it is a session, and has a place. */
+static bool
+begin(struct session *session)
+{
+    switch (consensus_link_opening(buf_bytes(&session->in))) {
+    case CONSENSUS_OPENING_MAYBE: /* Waits for more, as long as for the rest of any message. */
+        return false;
+    case CONSENSUS_OPENING_YES:
+        hand_over(session);
+        return false;
+    case CONSENSUS_OPENING_NO:
+        break;
+    }
+    return take_place(session);
+}
+
 static void
 was_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *room)
 {
@@ -454,6 +528,9 @@ was_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *room)
         session->half_us = now_us;
     }
     session->in.size += (size_t)size;
+    if (!session->begun && !begin(session)) {
+        return;
+    }
     take_messages(session);
     if (session->state == SESSION_OPEN && !may_read(session)) {
         stop_reading(session);
@@ -499,7 +576,7 @@ take_slot(struct sessions *sessions)
             return sessions->slots[i];
         }
     }
-    if (sessions->slots_used == QO_CONNECTIONS_MAX) {
+    if (sessions->slots_used == SLOTS_MAX) {
         return NULL;
     }
     struct session *session = mem_zalloc(sizeof *session);
@@ -515,7 +592,23 @@ refused_closed(uv_handle_t *handle)
     mem_free(handle);
 }
 
-/* Over the bound of connections: accepted and closed, so that the client sees an end. */
+/* So that a link is let in behind any number of connections that say nothing. */
+static void
+close_oldest_spare(struct sessions *sessions)
+{
+    struct session *oldest = NULL;
+    for (uint32_t i = 0; i < sessions->slots_used; i++) {
+        struct session *session = sessions->slots[i];
+        if (session->spare && (oldest == NULL || session->accepted_us < oldest->accepted_us)) {
+            oldest = session;
+        }
+    }
+    QO_ASSERT(oldest != NULL);
+    close_now(oldest);
+}
+
+/* Over the bound of connections, spare ones too: accepted and closed, so that the client sees an
+ * end. */
 static void
 refuse(struct sessions *sessions, uv_stream_t *listener)
 {
@@ -523,8 +616,7 @@ refuse(struct sessions *sessions, uv_stream_t *listener)
     uv_tcp_init(&sessions->node->loop, socket);
     (void)uv_accept(listener, (uv_stream_t *)socket);
     uv_close((uv_handle_t *)socket, refused_closed);
-    log_limited(&sessions->refused_log, LOG_WARN, "connections_full", "limit=%u",
-                QO_CONNECTIONS_MAX);
+    log_limited(&sessions->refused_log, LOG_WARN, "connections_full", "limit=%u", sessions->max);
 }
 
 static void
@@ -535,6 +627,10 @@ accept_session(uv_stream_t *listener, int status)
         log_limited(&sessions->refused_log, LOG_WARN, "accept_failed", "why=\"%s\"",
                     uv_strerror(status));
         return;
+    }
+    bool spare = sessions->count - sessions->spare_count >= sessions->max;
+    if (spare && sessions->spare_count == QO_CONNECTIONS_SPARE) {
+        close_oldest_spare(sessions);
     }
     struct session *session = take_slot(sessions);
     if (session == NULL) {
@@ -548,9 +644,12 @@ accept_session(uv_stream_t *listener, int status)
                                 .slot = slot,
                                 .generation = generation,
                                 .state = SESSION_OPEN,
+                                .accepted_us = node_now_us(sessions->node),
+                                .spare = spare,
                                 .touched = touched,
                                 .next_touched = next_touched};
     sessions->count++;
+    sessions->spare_count += spare ? 1 : 0;
     uv_tcp_init(&sessions->node->loop, &session->socket);
     session->socket.data = session;
     if (uv_accept(listener, (uv_stream_t *)&session->socket) != 0) {
@@ -567,7 +666,8 @@ sessions_open(struct node *node)
 {
     struct sessions *sessions = mem_zalloc(sizeof *sessions);
     sessions->node = node;
-    sessions->slots = mem_zalloc(sizeof *sessions->slots * QO_CONNECTIONS_MAX);
+    sessions->max = files_connections_max();
+    sessions->slots = mem_zalloc(sizeof *sessions->slots * SLOTS_MAX);
     return sessions;
 }
 
@@ -667,6 +767,9 @@ sessions_expire(struct node *node, int64_t now_us)
         struct session *session = sessions->slots[i];
         if (session->state == SESSION_DRAINING &&
             now_us - session->ended_us >= (int64_t)QO_CLOSE_DRAIN_MS * 1000) {
+            close_now(session);
+        } else if (session->spare &&
+                   now_us - session->accepted_us >= (int64_t)QO_CONNECTION_SPARE_MS * 1000) {
             close_now(session);
         } else if (session->state == SESSION_OPEN && session->reading && session->started_us != 0 &&
                    session->in.size > 0 &&

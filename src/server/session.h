@@ -1,15 +1,22 @@
 /*
- * session: a connection of a client, or of another node that forwards to us.
+ * session: a connection of a client, or of another node that forwards to us; and the port that
+ * these share with the links of members.
  *
  * Reads bytes, cuts messages, hands requests to methods.c, and writes answers, corked: one write(2)
  * per session and turn of the loop. It never trusts what it reads and never blocks.
  *
- * Bounds: QO_CONNECTIONS_MAX sessions; QO_OUTSTANDING_MAX requests of a client under way, then the
- * socket is not read; QO_CONNECTION_WRITE_BYTES_MAX unsent, likewise;
- * QO_CONNECTION_ANSWER_BYTES_MAX unsent, then reads with large answers are refused, and over twice
- * of it (receipts of batches) the session is closed: a client that takes nothing must not fill the
- * memory; half a message is given QO_HALF_MESSAGE_IDLE_MS without a byte and
- * QO_HALF_MESSAGE_TOTAL_MS in all.
+ * What a connection is, its first bytes say: those that begin as consensus_link_opening() knows go
+ * to consensus, socket and all, and are no session any more. Members must come in however many
+ * clients there are: over their bound, QO_CONNECTIONS_SPARE more are let in to hear what
+ * they are. Of these a link goes its way, a client is closed unless a place has become free, and
+ * who says nothing is closed after QO_CONNECTION_SPARE_MS, or before if others come.
+ *
+ * Bounds: QO_CONNECTIONS_MAX sessions, fewer where the system allows few files; QO_OUTSTANDING_MAX
+ * requests of a client under way, then the socket is not read; QO_CONNECTION_WRITE_BYTES_MAX
+ * unsent, likewise; QO_CONNECTION_ANSWER_BYTES_MAX unsent, then reads with large answers are
+ * refused, and over twice of it (receipts of batches) the session is closed: a client that takes
+ * nothing must not fill the memory; half a message is given QO_HALF_MESSAGE_IDLE_MS without a byte
+ * and QO_HALF_MESSAGE_TOTAL_MS in all.
  *
  * End of a session: after a message that is none, what was read before is answered, then the
  * refusal, then writing is shut down and reading drained for QO_CLOSE_DRAIN_MS, so that the answer

@@ -214,7 +214,10 @@ class Bytes(quorder.Test):
         drip = self.cluster.connect(self.n)
         request = quorder.Connection.encode(3, "order.get", {"id": "x" * 100})
         for place, connection in enumerate(half):
-            connection.send_bytes(request[:1 + place % (len(request) - 1)])
+            if place % 4 == 0:  # As a member's link begins.
+                connection.send_bytes(quorder.LINK_OPENING[:1 + place % 14])
+            else:
+                connection.send_bytes(request[:1 + place % (len(request) - 1)])
         begin = time.monotonic()
         if SLOW:
             ended = None

@@ -36,6 +36,9 @@ if not BUILD.is_absolute():
 FAULTS = re.compile(r"assert_failed|AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:|"
                     r"UndefinedBehaviorSanitizer")
 
+# What a connection of another member begins with: [0, 1, "peer.link", [bin 8 ...
+LINK_OPENING = b"\x94\x00\x01\xa9peer.link\x91\xc4"
+
 # Asking again may help after these: nothing was applied, or the same request id tells.
 TRY_AGAIN = {300, 301, 302, 303, 400}
 

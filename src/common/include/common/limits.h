@@ -107,6 +107,12 @@
 #define QO_DEADLINE_COUNTERS_MAX (1u << 16) /* Deadlines whose rows are counted: 4 MiB. */
 #define QO_DEADLINE_LOOK_MAX 20000u         /* Orders that one scan for what is due looks at. */
 #define QO_CONNECTIONS_MAX 4096u
+/* Files besides connections: the store's (src/store/rocks.c), the log's, links. With a limit of the
+ * system below that, connections get one in so many of what there is. */
+#define QO_FILES_MAX 5120u
+#define QO_CONNECTIONS_SHARE 4u
+#define QO_CONNECTIONS_SPARE 32u     /* Over that, to see whether they are links of members. */
+#define QO_CONNECTION_SPARE_MS 2000u /* For one of these to say so. Guessed: some round trips. */
 #define QO_CONNECTION_WRITE_BYTES_MAX QO_MIB(8u) /* Then the socket is not read. */
 /* What is under way then may still answer a message each. Guessed: far above what a client that
  * reads leaves unsent. Over it, reads with large answers are `overloaded`; over twice, the end. */

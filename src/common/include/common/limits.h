@@ -198,7 +198,7 @@ static_assert(QO_ENTRY_COMMANDS_MAX >= QO_OPERATIONS_MAX, "one order.batch fits 
 #define QO_LINK_NOTE_BYTES_MAX 64u /* Of a note between members. */
 
 /* Links between members (src/consensus/links.h). */
-#define QO_LINK_SECRET_MAX 256u
+#define QO_LINK_SECRET_MAX QO_SECRET_BYTES_MAX
 #define QO_LINK_PART_BYTES QO_KIB(64u) /* What a vote waits for: 0.5 ms of 1 Gbit/s. Guessed. */
 /* One message: its entries, and 24 bytes for each in a table and in padding, and a few words. */
 #define QO_LINK_MESSAGE_BYTES_MAX (QO_APPEND_BYTES_MAX + 24u * QO_APPEND_ENTRIES_MAX + 64u)

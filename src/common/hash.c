@@ -2,6 +2,7 @@
 #include "common/hash.h"
 
 #include <isa-l/crc.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <xxhash.h>
 
@@ -59,6 +60,32 @@ struct sha256
 hash_sha256(struct bytes bytes)
 {
     return hash_sha256_parts(&bytes, 1);
+}
+
+struct sha256
+hash_hmac_sha256(struct bytes key, const struct bytes *parts, size_t count)
+{
+    struct sha256 hash;
+    size_t size = sizeof hash.bytes;
+    QO_PRE(key.size > 0);
+    EVP_PKEY *signer = EVP_PKEY_new_raw_private_key(EVP_PKEY_HMAC, NULL, key.data, key.size);
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    QO_ASSERT(signer != NULL && context != NULL);
+    int right = EVP_DigestSignInit(context, NULL, EVP_sha256(), NULL, signer);
+    for (size_t i = 0; i < count; i++) {
+        right = right && EVP_DigestSignUpdate(context, parts[i].data, parts[i].size);
+    }
+    right = right && EVP_DigestSignFinal(context, hash.bytes, &size);
+    QO_ASSERT(right && size == sizeof hash.bytes);
+    EVP_MD_CTX_free(context);
+    EVP_PKEY_free(signer);
+    return hash;
+}
+
+bool
+hash_equal_secret(const struct sha256 *a, const struct sha256 *b)
+{
+    return CRYPTO_memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
 }
 
 struct digest

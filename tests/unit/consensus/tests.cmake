@@ -23,3 +23,13 @@ add_library(qo_rounds_testing INTERFACE)
 target_include_directories(qo_rounds_testing INTERFACE "${PROJECT_SOURCE_DIR}/src/consensus")
 target_link_libraries(qo_rounds_testing INTERFACE qo_consensus)
 qo_unit_test(consensus/rounds LINKS qo_rounds_testing)
+
+# Links, over sockets of this machine.
+add_library(qo_links_testing STATIC "${CMAKE_CURRENT_LIST_DIR}/links_world.c")
+target_include_directories(qo_links_testing PUBLIC "${PROJECT_SOURCE_DIR}/src/consensus")
+target_link_libraries(qo_links_testing PUBLIC
+    qo_consensus qo_test_support PkgConfig::RAFT PkgConfig::UV PRIVATE qo_flags)
+
+foreach(file links_message links_open)
+    qo_unit_test(consensus/${file} LINKS qo_links_testing)
+endforeach()

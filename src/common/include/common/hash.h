@@ -4,10 +4,12 @@
  *   XXH64    shard of an order and fingerprint of a request id: fixed for ever, seed 0
  *   CRC-32C  log entries and metadata on disk: catches torn and flipped bytes
  *   SHA-256  contents, chains and definitions: compared instead of the thing itself
+ *   HMAC     proofs that somebody knows a secret
  */
 #ifndef COMMON_HASH_H
 #define COMMON_HASH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/bytes.h"
@@ -23,6 +25,11 @@ struct sha256 {
 struct sha256 hash_sha256(struct bytes bytes);
 /* The same over pieces one after the other, without copying them together. */
 struct sha256 hash_sha256_parts(const struct bytes *parts, size_t count);
+
+/* HMAC-SHA-256 (RFC 2104) of pieces one after the other. The key is not empty. */
+struct sha256 hash_hmac_sha256(struct bytes key, const struct bytes *parts, size_t count);
+/* Takes the same time wherever they differ. */
+bool hash_equal_secret(const struct sha256 *a, const struct sha256 *b);
 
 /* The shard of an order: XXH64(id, seed 0) modulo `shards`. */
 static inline uint32_t

@@ -14,11 +14,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "ballot.h"
 #include "common/assert.h"
 #include "common/hash.h"
 #include "common/log.h"
-#include "disk_uv.h"
+#include "io.h"
+#include "links.h"
 
 enum { FILE_MAX = 8192, FILE_HEAD = 8 };
 static const uint32_t identity_magic = 0x314f4951; /* "QIO1" */
@@ -154,11 +154,10 @@ member_fault(const struct consensus_identity *identity, uint32_t index, char *te
     if (member->id == 0) {
         return fault(text_out, "ids of members count from 1");
     }
-    if (!disk_uv_address_valid(member->address)) {
+    if (!links_address_valid(member->address)) {
         return fault(text_out,
-                     "member %u: \"%.280s\" is no address host:port with a port from 1 to %d (the "
-                     "log uses the port + %d)",
-                     member->id, member->address, 65535 - DISK_UV_PORT_ADD, DISK_UV_PORT_ADD);
+                     "member %u: \"%.280s\" is no address host:port with a port from 1 to 65535",
+                     member->id, member->address);
     }
     for (uint32_t i = 0; i < index; i++) {
         const struct consensus_member *other = &identity->members[i];
@@ -203,17 +202,6 @@ consensus_identity_fault(const struct consensus_identity *identity, char *text_o
                              identity->node_id);
 }
 
-bool
-consensus_can_listen(const char *address, char *text_out)
-{
-    if (!disk_uv_address_valid(address)) {
-        (void)fault(text_out, "\"%.280s\" is no address host:port with a port from 1 to %d",
-                    address, 65535 - DISK_UV_PORT_ADD);
-        return false;
-    }
-    return disk_uv_can_listen(address, text_out, CONSENSUS_TEXT_MAX);
-}
-
 /* -- Making ------------------------------------------------------------------------------------ */
 
 /* True if it does not exist or is an empty directory. */
@@ -234,6 +222,25 @@ is_free(const char *directory)
 }
 
 static bool
+make_log(const char *path, uint64_t salt, const struct raft_configuration *first, char *text_out)
+{
+    struct log_disk_real *disk = log_disk_open(path, NULL);
+    struct log_shape shape = {.salt = salt};
+    struct log_failure failure = {0};
+    if (disk == NULL) {
+        (void)snprintf(text_out, CONSENSUS_TEXT_MAX, "cannot open %.300s: %s", path,
+                       strerror(errno));
+        return false;
+    }
+    bool made = io_birth(log_disk_table(disk), &shape, first, &failure);
+    if (!made) {
+        (void)snprintf(text_out, CONSENSUS_TEXT_MAX, "%.300s: %.200s", path, failure.text);
+    }
+    log_disk_close(disk, NULL, NULL);
+    return made;
+}
+
+static bool
 bootstrap_log(const char *directory, const struct consensus_identity *identity, char *text_out)
 {
     char path[BIRTH_PATH_MAX];
@@ -251,21 +258,18 @@ bootstrap_log(const char *directory, const struct consensus_identity *identity, 
                                         identity->members[i].address, RAFT_VOTER);
     }
     QO_ASSERT(status == 0); /* consensus_identity_fault() looked for doubles. */
-    bool made =
-        disk_uv_bootstrap(path, &configuration, identity->node_id, text_out, CONSENSUS_TEXT_MAX);
+    bool made = make_log(path, identity->incarnation, &configuration, text_out);
     raft_configuration_close(&configuration);
-    return made && sync_directory(path);
+    return made;
 }
 
 static bool
 fill(const char *directory, const struct consensus_identity *identity, char *text_out)
 {
-    char path[BIRTH_PATH_MAX];
     struct buf buf = {0};
     uint8_t boot[8] = {0};
-    birth_path(directory, "ballot", path);
     (void)snprintf(text_out, CONSENSUS_TEXT_MAX, "cannot write in %.300s", directory);
-    bool made = bootstrap_log(directory, identity, text_out) && ballot_create(path);
+    bool made = bootstrap_log(directory, identity, text_out);
     identity_encode(identity, &buf);
     made = made && write_checked(directory, "boot", boot_magic, bytes_make(boot, sizeof boot)) &&
            write_checked(directory, "identity", identity_magic, buf_bytes(&buf));

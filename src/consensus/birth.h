@@ -3,8 +3,7 @@
  *
  *   identity  who the node is (struct consensus_identity without `boot`), checked. Also the lock.
  *   boot      how often it was opened, checked. Replaced as a whole.
- *   ballot    term and vote (ballot.h).
- *   log/      raft_uv's.
+ *   log/      entries, term, vote and snapshots (log.h), made for `incarnation` and no other.
  *
  * Thread: the loop, before it runs; blocks on disk.
  */

@@ -1,6 +1,7 @@
 /* See consensus/consensus.h. Thread: the loop. */
 #include "consensus/consensus.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,7 +10,9 @@
 #include "common/assert.h"
 #include "common/log.h"
 #include "common/thread.h"
-#include "disk_uv.h"
+#include "failover.h"
+#include "io.h"
+#include "links.h"
 #include "peek.h"
 #include "state.h"
 
@@ -47,10 +50,6 @@ check_applied(const struct consensus *consensus, const struct shim_loaded *loade
     uint64_t last = loaded->start_index + loaded->entries_count - 1;
     uint64_t term = applied == loaded->snapshot_index ? loaded->snapshot_term : 0;
     last = last > loaded->snapshot_index ? last : loaded->snapshot_index;
-    if (loaded->snapshot_index == 0 && loaded->entries_count == 0) {
-        qo_fatal(FATAL_DIRECTORY, "the log is gone: this disk was emptied. Replace the member; an "
-                                  "emptied disk must not vote under its old id");
-    }
     if (applied < loaded->snapshot_index || applied > last) {
         qo_fatal(FATAL_CORRUPT,
                  "acknowledged data is missing: the state holds entries up to %llu, the log %llu "
@@ -81,6 +80,12 @@ loaded(void *context, const struct shim_loaded *loaded)
     consensus->snapshots.counted_index = consensus->delivered_index;
 }
 
+static uint64_t
+log_bytes_max(const struct consensus_options *options)
+{
+    return options->log_bytes_max != 0 ? options->log_bytes_max : QO_LOG_BYTES_MAX_DEFAULT;
+}
+
 static void
 configure(struct consensus *consensus, uint32_t heartbeat_ms, uint32_t election_ms)
 {
@@ -90,6 +95,38 @@ configure(struct consensus *consensus, uint32_t heartbeat_ms, uint32_t election_
     raft_set_pre_vote(raft, true); /* A node that was cut off must not depose a healthy leader. */
     raft_set_install_snapshot_timeout(raft, INSTALL_TIMEOUT_MS);
     raft_set_snapshot_threshold(raft, UINT_MAX);
+}
+
+static void
+member_gone(void *context, uint32_t member)
+{
+    struct consensus *consensus = context;
+    failover_member_gone(&consensus->shim, member);
+}
+
+static void
+listen_to(struct consensus *consensus, struct io *io)
+{
+    struct io_listener listener = {.context = consensus, .gone = member_gone};
+    consensus->transport = io_transport(io);
+    io_listen(io, &listener);
+}
+
+/* Links are to and from those who stand in the configuration, alone. */
+static void
+name_members(const struct consensus *consensus)
+{
+    const struct raft_configuration *configuration = &consensus->raft.configuration;
+    struct transport_member members[QO_MEMBERS_MAX];
+    QO_ASSERT(configuration->n <= QO_MEMBERS_MAX);
+    for (unsigned i = 0; i < configuration->n; i++) {
+        members[i].id = (uint32_t)configuration->servers[i].id;
+        (void)snprintf(members[i].address, sizeof members[i].address, "%s",
+                       configuration->servers[i].address);
+    }
+    if (consensus->transport != NULL) {
+        consensus->transport->members(consensus->transport->context, members, configuration->n);
+    }
 }
 
 struct consensus *
@@ -104,8 +141,11 @@ consensus_build(const struct consensus_options *options, const struct consensus_
     QO_PRE(election_ms >= 4 * heartbeat_ms);
     struct consensus *consensus = mem_zalloc(sizeof *consensus);
     consensus->identity = ground->identity;
-    consensus->ballot = ground->ballot;
-    consensus->below = ground->below;
+    consensus->below = ground->io != NULL ? io_raft(ground->io) : ground->below;
+    consensus->links = ground->links;
+    if (ground->io != NULL) {
+        listen_to(consensus, ground->io);
+    }
     consensus->client = options->client;
     for (size_t i = 0; i < QO_PROPOSALS_MAX; i++) {
         consensus->proposals[i].next = consensus->free_proposals;
@@ -113,16 +153,12 @@ consensus_build(const struct consensus_options *options, const struct consensus_
     }
     struct shim_hooks hooks = {
         .context = consensus,
-        .freshen = ground->freshen,
-        .freshen_context = ground->freshen_context,
         .settled = handover_settled,
         .loaded = loaded,
     };
     shim_init(&consensus->shim, consensus->below, &hooks);
     consensus->shim.rules = *ground->rules;
-    consensus->shim.ballot = &consensus->ballot;
-    snapshots_init(consensus,
-                   options->log_bytes_max != 0 ? options->log_bytes_max : QO_LOG_BYTES_MAX_DEFAULT);
+    snapshots_init(consensus, log_bytes_max(options));
     int status = raft_init(&consensus->raft, &consensus->shim.io, &consensus->snapshots.fsm,
                            consensus->identity.node_id, own_address(&consensus->identity));
     if (status != 0) {
@@ -133,27 +169,54 @@ consensus_build(const struct consensus_options *options, const struct consensus_
     return consensus;
 }
 
+/* What lives until the process ends, below libraft. */
+struct below {
+    struct transport transport;
+    struct consensus_ground ground;
+};
+
+static struct io *
+open_io(const struct below *below, const struct consensus_options *options, const char *path)
+{
+    struct log_disk_real *disk = log_disk_open(path, options->loop);
+    struct log_failure failure;
+    if (disk == NULL) {
+        qo_fatal(FATAL_DIRECTORY, "cannot open the log in %s: %s", path, strerror(errno));
+    }
+    struct io_options io_options = {
+        .log = {.disk = log_disk_table(disk), .keep_bytes = log_bytes_max(options)},
+        .salt = below->ground.identity.incarnation,
+        .transport = &below->transport,
+        .host = host_uv_open(options->loop),
+    };
+    struct io *io = io_open(&io_options, &failure);
+    if (io == NULL) {
+        qo_fatal(failure.reason, "%s: %s", path, failure.text);
+    }
+    return io;
+}
+
 struct consensus *
 consensus_open(const struct consensus_options *options)
 {
     consensus_prepare_process();
     char path[BIRTH_PATH_MAX];
-    struct consensus_ground *ground = mem_zalloc(sizeof *ground); /* Kept: disk_uv borrows of it. */
+    struct below *below = mem_zalloc(sizeof *below);
+    struct consensus_ground *ground = &below->ground;
     birth_open(options->directory, &ground->identity);
-    birth_path(options->directory, "ballot", path);
-    ballot_open(&ground->ballot, path);
     birth_path(options->directory, "log", path);
-    struct disk_uv_options disk = {
-        .directory = path,
+    struct links_options links_options = {
         .loop = options->loop,
+        .id = ground->identity.node_id,
         .cluster_id = ground->identity.cluster_id,
-        .address = own_address(&ground->identity),
+        .secret = options->secret,
         .peer_timeout_ms =
             2 * (options->election_ms != 0 ? options->election_ms : ELECTION_MS_DEFAULT),
     };
-    ground->below = disk_uv_open(&disk);
-    ground->freshen = disk_uv_freshen;
-    ground->freshen_context = options->loop;
+    struct links *links = links_open(&links_options);
+    below->transport = links_transport(links);
+    ground->io = open_io(below, options, path);
+    ground->links = links;
     ground->where = path;
     ground->rules = &shim_rules_all;
     return consensus_build(options, ground);
@@ -178,6 +241,7 @@ consensus_start(struct consensus *consensus, uint64_t applied_index, uint64_t ap
         qo_fatal(status == RAFT_CORRUPT ? FATAL_CORRUPT : FATAL_STORAGE, "cannot load the log: %s",
                  raft_errmsg(&consensus->raft));
     }
+    name_members(consensus);
     consensus->started = true;
     log_line(LOG_INFO, "log_loaded", "last_index=%llu applied_index=%llu term=%llu boot=%llu",
              raft_last_index(&consensus->raft), (unsigned long long)applied_index,

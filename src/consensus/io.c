@@ -126,6 +126,8 @@ static void
 received(void *context, struct raft_message *message)
 {
     struct io *io = context;
+    const struct host *host = io->options.host;
+    host->freshen(host->context); /* Before election timers are compared with it. */
     io->recv(&io->raft, message);
 }
 

@@ -12,7 +12,8 @@
 #include "consensus/consensus.h"
 #include "state.h"
 
-/* Log writes share the pool with checkpoints and the segments that raft_uv prepares. */
+/* A checkpoint waits on one until the state has come so far; sweeping and lookups of names must not
+ * stand behind it. */
 enum { POOL_THREADS_MIN = 8 };
 
 /* Zeroed, because libraft stores 8 bytes of every barrier that it never wrote (B25). */

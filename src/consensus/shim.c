@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "ballot.h"
 #include "common/assert.h"
 #include "common/log.h"
 #include "peek.h"
@@ -15,7 +14,6 @@ const struct shim_rules shim_rules_all = {
     .pace_completions = true,
     .storage_is_fatal = true,
     .stored_candidacy = true,
-    .serial_truncate = true,
     .never_inside = true,
     .watch = true,
     .late_votes = true,
@@ -207,7 +205,6 @@ ticked(struct raft_io *below)
     raft_time now = shim->below->time(shim->below);
     raft_time step = now - shim->ticked_ms;
     shim->ticked_ms = now;
-    shim_hand_waiting_writes(shim);
     if (shim->rules.watch) {
         /* A process that was stopped for an hour has a tick of an hour: count two heartbeats. */
         raft_time most = 2 * (raft_time)shim->heartbeat_ms;
@@ -325,10 +322,6 @@ static void
 received(struct raft_io *below, struct raft_message *message)
 {
     struct shim *shim = below->data;
-    if (shim->hooks.freshen != NULL) {
-        shim->hooks.freshen(shim->hooks.freshen_context);
-    }
-    shim_hand_waiting_writes(shim);
     struct shim_peer *peer = message->server_id != 0 ? shim_peer(shim, message->server_id) : NULL;
     if (peer != NULL) {
         peer->heard_ms = below->time(below);
@@ -381,33 +374,6 @@ close_io(struct raft_io *io, raft_io_close_cb callback)
     shim->below->close(shim->below, closed);
 }
 
-/* Brings raft_uv's term and vote, which have no checksum, up to ours, which have. */
-static int
-check_ballot(struct shim *shim, raft_term *term, raft_id *vote)
-{
-    struct ballot *ballot = shim->ballot;
-    if (*term == 0) {
-        qo_fatal(FATAL_DIRECTORY,
-                 "the log's term and vote are gone: this disk was emptied. Replace "
-                 "the member; an emptied disk must not vote under its old id");
-    }
-    if (!ballot_agrees(ballot, *term, *vote)) {
-        qo_fatal(FATAL_CORRUPT, "term %llu, vote %llu beside the log, but %llu, %llu in the ballot",
-                 *term, *vote, (unsigned long long)ballot->term, (unsigned long long)ballot->vote);
-    }
-    int status = 0;
-    if (*term != ballot->term) {
-        status = shim->below->set_term(shim->below, ballot->term);
-        *vote = 0;
-    }
-    if (status == 0 && *vote != ballot->vote) {
-        status = shim->below->set_vote(shim->below, ballot->vote);
-    }
-    *term = ballot->term;
-    *vote = ballot->vote;
-    return status;
-}
-
 static int
 load(/* NOLINT(readability-function-size): the shape is raft_io's. */ struct raft_io *io,
      raft_term *term, raft_id *vote, struct raft_snapshot **snapshot, raft_index *start_index,
@@ -416,9 +382,6 @@ load(/* NOLINT(readability-function-size): the shape is raft_io's. */ struct raf
     struct shim *shim = shim_of(io);
     struct raft_io *below = shim->below;
     int status = below->load(below, term, vote, snapshot, start_index, entries, n_entries);
-    if (status == 0 && shim->ballot != NULL) {
-        status = check_ballot(shim, term, vote);
-    }
     if (status == 0 && shim->hooks.loaded != NULL) {
         struct shim_loaded loaded = {
             .snapshot_index = *snapshot != NULL ? (*snapshot)->index : 0,
@@ -453,9 +416,8 @@ bootstrap(struct raft_io *io, const struct raft_configuration *configuration)
 static int
 recover(struct raft_io *io, const struct raft_configuration *configuration)
 {
-    (void)io;
-    (void)configuration;
-    return RAFT_INVALID; /* raft_uv's writes term 1 and so loses entries (B29). */
+    struct shim *shim = shim_of(io);
+    return shim_copy_error(shim, shim->below->recover(shim->below, configuration));
 }
 
 static int
@@ -513,7 +475,7 @@ shim_init(struct shim *shim, struct raft_io *below, const struct shim_hooks *hoo
     *shim = (struct shim){.below = below, .rules = shim_rules_all, .hooks = *hooks};
     below->data = shim;
     shim->io = (struct raft_io){
-        .version = 2, /* raft_uv says 1, though it has async_work (B19). */
+        .version = 2, /* It has async_work. */
         .impl = shim,
         .init = init,
         .close = close_io,

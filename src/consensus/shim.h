@@ -4,7 +4,7 @@
  * has a test that shows the fault without it (tests/unit/consensus/rules_test.c).
  *
  * Words
- *   below      the raft_io that does the work: raft_uv, or a simulated world.
+ *   below      the raft_io that does the work: io.h, or a simulated world.
  *   event      anything that comes from below: a tick, a message, a completion.
  *   settle     what follows every event once libraft is off the stack: completions that were put
  *              off are told, a new leader gets its first entry, and then hooks.settled is called.
@@ -21,8 +21,6 @@
 
 #include "common/limits.h"
 
-struct ballot;
-
 /* All on. Only a test turns one off, to see the fault. */
 struct shim_rules {
     bool clamp_acks;       /* S-1 */
@@ -30,7 +28,6 @@ struct shim_rules {
     bool pace_completions; /* S-3 */
     bool storage_is_fatal; /* S-4 */
     bool stored_candidacy; /* S-5 */
-    bool serial_truncate;  /* S-6 */
     bool never_inside;     /* S-9 */
     bool watch;            /* S-10 */
     bool late_votes;       /* guard 4: no vote within one election timeout after the start */
@@ -52,13 +49,11 @@ struct shim_loaded {
 
 struct shim_hooks {
     void *context;
-    void (*freshen)(void *freshen_context); /* Makes below->time() current. May be NULL. */
-    void *freshen_context;
     void (*settled)(void *context); /* libraft is off the stack. May be NULL. */
     void (*loaded)(void *context, const struct shim_loaded *loaded); /* May be NULL. */
 };
 
-struct shim_write; /* An append or truncate that libraft has not been told of. */
+struct shim_write; /* An append that libraft has not been told of. */
 struct shim_send;  /* A message handed to `below` or to be failed. */
 
 struct shim_peer {
@@ -76,8 +71,7 @@ struct shim {
     struct raft_io *below;
     struct shim_rules rules;
     struct shim_hooks hooks;
-    struct ballot *ballot; /* NULL: `below` alone keeps term and vote (tests). */
-    raft_io_tick_cb tick;  /* libraft's. */
+    raft_io_tick_cb tick; /* libraft's. */
     raft_io_recv_cb recv;
     raft_io_close_cb closed;
     unsigned heartbeat_ms;
@@ -97,21 +91,17 @@ struct shim {
     raft_index barrier_index;
     bool barrier_under_way, barrier_fired; /* `fired`: with status 0, in lead_term. */
 
-    /* S-3, S-6: appends and truncates in order, until libraft was told. */
+    /* S-3: appends in order, until libraft was told. */
     struct shim_write *writes_first, *writes_last;
-    uint64_t truncates_count;     /* Handed below. */
-    uint64_t truncates_unsettled; /* The last that no append has followed to the disk; 0: none. */
 
-    /* S-6, S-10: libraft has one put at a time. */
+    /* S-10: libraft has one put at a time. */
     struct {
         struct raft_io_snapshot_put below;
         struct raft_io_snapshot_put *request; /* NULL: none. */
         raft_io_snapshot_put_cb callback;
         const struct raft_snapshot *snapshot;
         unsigned trailing;
-        bool handed;       /* To `below`; else it waits for a truncate. */
-        bool calling_back; /* `below` is inside its callback. */
-        bool done;         /* The callback waits to be told. */
+        bool done; /* The callback waits to be told. */
         int status;
         uint64_t waited_ms;
     } put;

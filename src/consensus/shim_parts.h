@@ -43,8 +43,6 @@ int shim_snapshot_put(struct raft_io *io, unsigned trailing, struct raft_io_snap
 /* Tells libraft what is on the disk, as far as pacing allows. True if it told anything. */
 bool shim_tell_writes(struct shim *shim);
 bool shim_tell_put(struct shim *shim);
-/* Goes on with what waited for a snapshot (S-6). At the start of each event. */
-void shim_hand_waiting_writes(struct shim *shim);
 /* S-5: something that libraft counts on is not on the disk yet. */
 bool shim_writes_under_way(const struct shim *shim);
 /* S-10: ends the process if the disk has not answered for longer than its limit. */

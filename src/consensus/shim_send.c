@@ -5,7 +5,7 @@
 #include "peek.h"
 #include "shim_parts.h"
 
-/* On the wire and in memory, beside its bytes (raft_uv: 16 in a batch header, 24 in a frame). */
+/* On the wire and in memory, beside its bytes. */
 enum { ENTRY_OVERHEAD_BYTES = 32 };
 
 struct shim_send {
@@ -185,7 +185,6 @@ sent(struct raft_io_send *below, int status)
         finish_later(send, status);
         return;
     }
-    shim_hand_waiting_writes(shim);
     send->status = status;
     finish(send);
     shim_settle(shim);

@@ -1,8 +1,5 @@
 /* See shim.h. What goes to the disk: in order, fatal if it fails, told at the right pace.
  * Thread: the loop. */
-#include <string.h>
-
-#include "ballot.h"
 #include "common/assert.h"
 #include "common/bytes.h"
 #include "common/log.h"
@@ -11,15 +8,10 @@
 struct shim_write {
     struct raft_io_append below;
     struct shim *shim;
-    struct raft_io_append *request; /* libraft's; NULL: a truncate. */
+    struct raft_io_append *request; /* libraft's. */
     raft_io_append_cb callback;
-    const struct raft_entry *entries; /* libraft keeps them until the callback. */
-    unsigned entries_count;
-    raft_index truncate_index;
-    uint64_t follows_truncate; /* The truncate that is settled once this is stored; 0: none. */
     uint64_t waited_ms;
     int status;
-    bool handed; /* To `below`. */
     bool stored; /* `below` has called back. */
     bool due;    /* May be told. */
     bool told;
@@ -28,7 +20,8 @@ struct shim_write {
 
 /*
  * S-4, cures A5, A6, A8b, A9, B8, B9: libraft goes on after a failed write with a memory that
- * differs from its disk. It never learns of one: the node ends, and starts again from its disk.
+ * differs from its disk. It never learns of one: the node ends, and starts again from its disk. Our
+ * log ends it before it gets here (log.h); this is for whatever else is below.
  */
 static void
 end_if_failed(const struct shim *shim, int status, const char *what)
@@ -43,9 +36,6 @@ int
 shim_set_term(struct raft_io *io, raft_term term)
 {
     struct shim *shim = shim_of(io);
-    if (shim->ballot != NULL) {
-        ballot_set_term(shim->ballot, term);
-    }
     int status = shim->below->set_term(shim->below, term);
     end_if_failed(shim, status, "storing the term");
     return shim_copy_error(shim, status);
@@ -59,80 +49,10 @@ shim_set_vote(struct raft_io *io, raft_id vote)
     (void)vote;
     return shim != NULL ? 0 : RAFT_IOERR;
 #else
-    if (shim->ballot != NULL) {
-        ballot_set_vote(shim->ballot, vote);
-    }
     int status = shim->below->set_vote(shim->below, vote);
     end_if_failed(shim, status, "storing the vote");
     return shim_copy_error(shim, status);
 #endif
-}
-
-/* -- S-6: a truncate and a snapshot never under way together ----------------------------------- */
-
-/*
- * S-6, cures A4: raft_uv has room for one barrier between segments; a truncate that comes while a
- * snapshot holds it is silently lost, and the log on disk grows wrong entries. So while a snapshot
- * is being put, truncates and all that follows them wait here; and after a truncate a put waits
- * until an append behind it is on the disk. raft_uv lets go of the barrier only after the put's
- * callback has returned (measured: handed on inside it, the truncate is lost all the same), so what
- * waits goes on at the next event.
- */
-static bool
-write_must_wait(const struct shim *shim, bool truncates)
-{
-    if (shim->writes_last != NULL && !shim->writes_last->handed) {
-        return true; /* In order. */
-    }
-    bool barrier = (shim->put.handed && !shim->put.done) || shim->put.calling_back;
-    return shim->rules.serial_truncate && truncates && barrier;
-}
-
-static void stored(struct raft_io_append *below, int status);
-
-static int
-hand_below(struct shim *shim, struct shim_write *write)
-{
-    struct raft_io *below = shim->below;
-    bool truncates = write->request == NULL;
-    int status;
-    write->handed = true;
-#if defined(QO_MUTANT_ACK_BEFORE_SYNC)
-    write->due = true; /* libraft then frees its list, so `below` gets one that nobody frees. */
-    write->entries = memcpy(mem_alloc((write->entries_count + 1) * sizeof *write->entries),
-                            write->entries, write->entries_count * sizeof *write->entries);
-#endif
-    shim->inside++;
-    if (truncates) {
-        shim->truncates_count++;
-        shim->truncates_unsettled = shim->truncates_count;
-        write->stored = write->due = true;
-        status = below->truncate(below, write->truncate_index);
-    } else {
-        write->follows_truncate = shim->truncates_unsettled;
-        status = below->append(below, &write->below, write->entries, write->entries_count, stored);
-    }
-    shim->inside--; /* `write` may be gone: without S-9 it is told inside. */
-    end_if_failed(shim, status, truncates ? "truncating the log" : "appending");
-    return status;
-}
-
-void
-shim_hand_waiting_writes(struct shim *shim)
-{
-    if (shim->writes_last == NULL || shim->writes_last->handed || shim->put.calling_back ||
-        (shim->put.handed && !shim->put.done)) {
-        return;
-    }
-    for (struct shim_write *write = shim->writes_first; write != NULL; write = write->next) {
-        if (!write->handed) {
-            int status = hand_below(shim, write);
-            if (status != 0) { /* Only without S-4. */
-                write->status = status;
-                write->stored = write->due = true;
-            }
-        }
-    }
 }
 
 /* -- Appends and truncates --------------------------------------------------------------------- */
@@ -166,19 +86,24 @@ write_unqueue(struct shim *shim, struct shim_write *write)
     mem_free(write);
 }
 
+static void stored(struct raft_io_append *below, int status);
+
 int
 shim_append(struct raft_io *io, struct raft_io_append *request, const struct raft_entry entries[],
             unsigned n, raft_io_append_cb callback)
 {
     struct shim *shim = shim_of(io);
-    bool waits = write_must_wait(shim, false);
     shim_note_verified(shim); /* libraft stores what it accepted. */
     struct shim_write *write = write_queue(shim);
     write->request = request;
     write->callback = callback;
-    write->entries = entries;
-    write->entries_count = n;
-    int status = waits ? 0 : hand_below(shim, write);
+#if defined(QO_MUTANT_ACK_BEFORE_SYNC)
+    write->due = true;
+#endif
+    shim->inside++;
+    int status = shim->below->append(shim->below, &write->below, entries, n, stored);
+    shim->inside--; /* `write` may be gone: without S-9 it is told inside. */
+    end_if_failed(shim, status, "appending");
     if (status != 0) {
         write_unqueue(shim, write);
     }
@@ -194,17 +119,12 @@ shim_truncate(struct raft_io *io, raft_index index)
         qo_fatal(FATAL_RAFT, "asked to truncate the log at %llu, but %llu is committed", index,
                  raft->commit_index);
     }
-    bool waits = write_must_wait(shim, true);
-    struct shim_write *write = write_queue(shim);
-    write->truncate_index = index;
-    int status = waits ? 0 : hand_below(shim, write);
-    if (status != 0) {
-        write_unqueue(shim, write);
-    }
+    shim->inside++;
+    int status = shim->below->truncate(shim->below, index);
+    shim->inside--;
+    end_if_failed(shim, status, "truncating the log");
     return shim_copy_error(shim, status);
 }
-
-static void hand_put(struct shim *shim);
 
 static void
 stored(struct raft_io_append *below, int status)
@@ -212,13 +132,8 @@ stored(struct raft_io_append *below, int status)
     struct shim_write *write = below->data;
     struct shim *shim = write->shim;
     end_if_failed(shim, status, "appending to the log");
-    shim_hand_waiting_writes(shim);
     write->status = status;
     write->stored = write->due = true;
-    if (write->follows_truncate != 0 && write->follows_truncate == shim->truncates_unsettled) {
-        shim->truncates_unsettled = 0;
-        hand_put(shim);
-    }
     if (write->told) {
         mem_free(write); /* Only a mutant tells before. */
     }
@@ -251,11 +166,9 @@ shim_tell_writes(struct shim *shim)
         shim->writes_first = write->next;
         shim->writes_last = write->next == NULL ? NULL : shim->writes_last;
         write->told = true;
-        if (write->request != NULL) {
-            shim_enter(shim);
-            write->callback(write->request, write->status);
-            shim_leave(shim);
-        }
+        shim_enter(shim);
+        write->callback(write->request, write->status);
+        shim_leave(shim);
         if (write->stored) {
             mem_free(write);
         }
@@ -291,28 +204,8 @@ static void
 put_stored(struct raft_io_snapshot_put *below, int status)
 {
     struct shim *shim = below->data;
-    shim->put.calling_back = true;
     put_finished(shim, status);
     shim_settle(shim);
-    shim->put.calling_back = false;
-}
-
-static void
-hand_put(struct shim *shim)
-{
-    if (shim->put.request == NULL || shim->put.handed ||
-        (shim->rules.serial_truncate && shim->truncates_unsettled != 0)) {
-        return;
-    }
-    shim->put.handed = true;
-    shim->put.below.data = shim;
-    shim->inside++;
-    int status = shim->below->snapshot_put(shim->below, shim->put.trailing, &shim->put.below,
-                                           shim->put.snapshot, put_stored);
-    shim->inside--;
-    if (status != 0) {
-        put_finished(shim, status); /* Told later: an error here would turn libraft off (A10). */
-    }
 }
 
 int
@@ -325,9 +218,16 @@ shim_snapshot_put(struct raft_io *io, unsigned trailing, struct raft_io_snapshot
     shim->put.callback = callback;
     shim->put.snapshot = snapshot;
     shim->put.trailing = trailing;
-    shim->put.handed = shim->put.done = false;
+    shim->put.done = false;
     shim->put.waited_ms = 0;
-    hand_put(shim);
+    shim->put.below.data = shim;
+    shim->inside++;
+    int status =
+        shim->below->snapshot_put(shim->below, trailing, &shim->put.below, snapshot, put_stored);
+    shim->inside--;
+    if (status != 0) {
+        put_finished(shim, status); /* Told later: an error here would turn libraft off (A10). */
+    }
     return 0;
 }
 
@@ -339,7 +239,7 @@ shim_tell_put(struct shim *shim)
     }
     struct raft_io_snapshot_put *request = shim->put.request;
     shim->put.request = NULL;
-    shim->put.done = shim->put.handed = false;
+    shim->put.done = false;
     shim_enter(shim);
     shim->put.callback(request, shim->put.status);
     shim_leave(shim);
@@ -355,14 +255,14 @@ shim_watch_disk(struct shim *shim, uint64_t step_ms)
     while (write != NULL && write->stored) {
         write = write->next;
     }
-    if (write != NULL && write->handed) {
+    if (write != NULL) {
         write->waited_ms += step_ms;
         if (write->waited_ms > QO_APPEND_STALL_MS_MAX) {
             qo_fatal(FATAL_STORAGE, "the disk has not answered an append for %llu ms",
                      (unsigned long long)write->waited_ms);
         }
     }
-    if (shim->put.handed && !shim->put.done) {
+    if (shim->put.request != NULL && !shim->put.done) {
         shim->put.waited_ms += step_ms;
         if (shim->put.waited_ms > QO_SNAPSHOT_STALL_MS_MAX) {
             qo_fatal(FATAL_STORAGE, "the disk has not answered a snapshot for %llu ms",

@@ -4,8 +4,8 @@
 
 #include <raft.h>
 
-#include "ballot.h"
 #include "consensus/consensus.h"
+#include "io.h"
 #include "shim.h"
 
 /* One call of consensus_propose(). */
@@ -50,7 +50,8 @@ struct consensus {
     struct raft raft;
     struct shim shim;
     struct raft_io *below;
-    struct ballot ballot;
+    const struct transport *transport; /* NULL: `below` brings its own. */
+    struct links *links;               /* NULL: nothing is accepted from a port. */
     struct consensus_identity identity;
     struct consensus_client client;
     uint64_t applied_index, applied_term; /* Of the state, at the start. */
@@ -74,12 +75,11 @@ struct consensus {
 /* What consensus_open() finds on the disk, and a simulated world puts in its place. */
 struct consensus_ground {
     struct consensus_identity identity; /* With this boot counted. */
+    struct io *io;                      /* The node's until the end; or else: */
     struct raft_io *below;              /* Not yet initialised. The node's until the end. */
-    struct ballot ballot;               /* Open. */
-    void (*freshen)(void *context);     /* As in struct shim_hooks. May be NULL. */
-    void *freshen_context;
-    const char *where;              /* Names the log to people who read of a failure. */
-    const struct shim_rules *rules; /* Borrowed until return. */
+    struct links *links;                /* What consensus_accept_link() is for. May be NULL. */
+    const char *where;                  /* Names the log to people who read of a failure. */
+    const struct shim_rules *rules;     /* Borrowed until return. */
 };
 
 /* Gives a node on this ground; `directory` and `loop` of the options are not looked at. The rest is

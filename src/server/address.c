@@ -1,10 +1,13 @@
 /* See address.h. Thread: any. */
 #include "address.h"
 
+#include <errno.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/limits.h"
 
@@ -64,4 +67,30 @@ address_resolve(const char *address, struct sockaddr_storage *out, char *why_out
     memcpy(out, found->ai_addr, found->ai_addrlen);
     freeaddrinfo(found);
     return true;
+}
+
+static socklen_t
+size_of(const struct sockaddr_storage *where)
+{
+    return where->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+}
+
+bool
+address_can_listen(const char *address, char *why_out)
+{
+    struct sockaddr_storage where;
+    int yes = 1;
+    if (!address_resolve(address, &where, why_out)) {
+        return false;
+    }
+    int fd = socket(where.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool can = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) == 0 &&
+               bind(fd, (const struct sockaddr *)&where, size_of(&where)) == 0;
+    if (!can) {
+        (void)snprintf(why_out, ADDRESS_WHY_MAX, "%s", strerror(errno));
+    }
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return can;
 }

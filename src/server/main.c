@@ -7,6 +7,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
+#include "address.h"
 #include "common/assert.h"
 #include "common/limits.h"
 #include "common/log.h"
@@ -24,8 +25,7 @@ static const char usage_text[] =
     "      One node on 127.0.0.1:7401 that needs no configuration (data: ./quorder-dev).\n"
     "  quorderd init --data DIR --cluster ID --id N --member N=HOST:PORT ... [--shards 16]\n"
     "      Makes the data directory of one first member; the same --cluster, --member list\n"
-    "      and --shards on each of them. Ids count from 1. A port is at most 64535: the links\n"
-    "      between members (the log) use port + 1000.\n"
+    "      and --shards on each of them. Ids count from 1. Clients and members use one port.\n"
     "  quorderd --data DIR [--config FILE] [--SETTING VALUE ...]\n"
     "      Runs a node on a directory that init has made.\n"
     "  quorderd check-config FILE\n"
@@ -33,8 +33,8 @@ static const char usage_text[] =
     "\n"
     "Settings, in a file or as flags (flags win):\n"
     "  --data DIR            the data directory\n"
-    "  --listen HOST:PORT    where clients are served; default: the member's own address.\n"
-    "                        The links between members stay at that address, port + 1000.\n"
+    "  --listen HOST:PORT    where to listen; default: the member's own address. Clients and\n"
+    "                        members dial that address all the same: it must lead here.\n"
     "  --secret-file FILE    16 to 1024 bytes, the same on every member, readable by its owner\n"
     "                        only: members prove to each other that they know them\n"
     "  --log-level LEVEL     debug, info (default), warn, error\n"
@@ -281,14 +281,13 @@ run_check_config(int count, char **values)
 static void
 check_dev_ports(const char *address)
 {
-    char why[CONSENSUS_TEXT_MAX];
-    if (!consensus_can_listen(address, why)) {
+    char why[ADDRESS_WHY_MAX];
+    if (!address_can_listen(address, why)) {
         (void)fprintf(stderr,
-                      "quorderd: %s\n"
+                      "quorderd: cannot listen on %s: %s\n"
                       "Another port, with a directory of its own:\n"
-                      "  quorderd --dev --listen 127.0.0.1:PORT --data DIR\n"
-                      "PORT and PORT + 1000 must be free.\n",
-                      why);
+                      "  quorderd --dev --listen 127.0.0.1:PORT --data DIR\n",
+                      address, why);
         exit(FATAL_NETWORK);
     }
 }

@@ -57,6 +57,12 @@ TABLE = [
      "f = os.open(d + '/a', os.O_RDWR | os.O_CREAT); os.posix_fallocate(f, 0, 4);"
      "os.pwrite(f, b'abcd', 0); os.fsync(f); os.pwrite(f, b'x', 1); os.ftruncate(f, 4)",
      {"a": b"abcd"}),
+    ("beside an open directory as by whole paths",
+     "o = os.open(d, os.O_RDONLY | os.O_DIRECTORY); w = os.O_WRONLY | os.O_CREAT;"
+     "f = os.open('a', w, dir_fd=o); os.write(f, b'one'); os.fsync(f); os.write(f, b'two');"
+     "g = os.open('b', w | os.O_DSYNC, dir_fd=o); os.pwrite(g, b'three', 0);"
+     "h = os.open('c', w, dir_fd=o); os.write(h, b'four'); os.unlink('c', dir_fd=o)",
+     {"a": b"one", "b": b"three"}),
     ("a removed file stays removed",
      "f = os.open(d + '/a', os.O_WRONLY | os.O_CREAT); os.write(f, b'one'); os.unlink(d + '/a')",
      {}),

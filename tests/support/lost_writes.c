@@ -15,17 +15,17 @@
  * What a power cut may do and this does not: lose the making, renaming or removal of a file whose
  * directory was not synced; lose a truncation or an allocation of room; keep one unsynced write
  * and lose an earlier one (all unsynced writes of all files are lost); tear a write that is under
- * way. Writes by O_DSYNC and by io_submit on such files are taken for synced when they return.
- * stdio's files (fopen) and writes through mmap are not seen; nothing of ours writes so.
+ * way. Writes to a file opened with O_DSYNC are taken for synced when they return, as the log's
+ * are. stdio's files (fopen), writes through mmap and by io_submit are not seen; nothing of ours
+ * writes so.
  *
- * QO_LOST_DELAY_US makes each io_submit wait up to so long before it reaches the kernel (and
- * refuses those that must not wait, so that the caller's threads do it): the time between handing a
- * write over and its being durable becomes long enough for a kill to fall into.
+ * QO_LOST_DELAY_US makes each write to an O_DSYNC file wait up to so long before it reaches the
+ * kernel: the time between handing a write over and its being durable becomes long enough for a
+ * kill to fall into, and then that write never happened.
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/aio_abi.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -85,6 +85,7 @@ real(const char *name)
 }
 
 typedef int (*open_fn)(const char *, int, ...);
+typedef int (*openat_fn)(int, const char *, int, ...);
 typedef ssize_t (*write_fn)(int, const void *, size_t);
 typedef ssize_t (*pwrite_fn)(int, const void *, size_t, off_t);
 typedef ssize_t (*writev_fn)(int, const struct iovec *, int);
@@ -95,6 +96,7 @@ typedef int (*range_fn)(int, off_t, off_t);
 typedef int (*fallocate_fn)(int, int, off_t, off_t);
 typedef int (*path_fn)(const char *);
 typedef int (*paths_fn)(const char *, const char *);
+typedef int (*unlinkat_fn)(int, const char *, int);
 typedef long (*syscall_fn)(long, ...);
 
 static void
@@ -269,6 +271,73 @@ open64(const char *path, int flags, ...)
     return opened(path, flags, open_plain(path, flags, mode));
 }
 
+/* Where `name` lies that was given together with an open directory. False: too long, or gone. */
+static bool
+path_at(int directory, const char *name, char full[PATH_BYTES + 256])
+{
+    char link[64], base[PATH_BYTES];
+    if (name[0] == '/' || directory == AT_FDCWD) {
+        return snprintf(full, PATH_BYTES + 256, "%s", name) < PATH_BYTES + 256;
+    }
+    snprintf(link, sizeof link, "/proc/self/fd/%d", directory);
+    ssize_t size = readlink(link, base, sizeof base - 1);
+    if (size < 0) {
+        return false;
+    }
+    base[size] = '\0';
+    return snprintf(full, PATH_BYTES + 256, "%s/%s", base, name) < PATH_BYTES + 256;
+}
+
+static int
+opened_at(int directory, const char *name, int flags, mode_t mode)
+{
+    char full[PATH_BYTES + 256];
+    int fd = REAL(openat_fn, openat64)(directory, name, flags, mode);
+    int error = errno;
+    if (fd >= 0) {
+        if (!path_at(directory, name, full)) {
+            die(name);
+        }
+        opened(full, flags, fd);
+    }
+    errno = error;
+    return fd;
+}
+
+int
+openat(int directory, const char *name, int flags, ...)
+{
+    va_list list;
+    va_start(list, flags);
+    mode_t mode = mode_of(flags, list);
+    va_end(list);
+    return opened_at(directory, name, flags, mode);
+}
+
+int
+openat64(int directory, const char *name, int flags, ...)
+{
+    va_list list;
+    va_start(list, flags);
+    mode_t mode = mode_of(flags, list);
+    va_end(list);
+    return opened_at(directory, name, flags, mode);
+}
+
+int __openat_2(int directory, const char *name, int flags);
+int
+__openat_2(int directory, const char *name, int flags)
+{
+    return opened_at(directory, name, flags, 0);
+}
+
+int __openat64_2(int directory, const char *name, int flags);
+int
+__openat64_2(int directory, const char *name, int flags)
+{
+    return opened_at(directory, name, flags, 0);
+}
+
 int __open_2(const char *path, int flags);
 int
 __open_2(const char *path, int flags)
@@ -292,6 +361,28 @@ close(int fd)
 
 /* -- Writing --------------------------------------------------------------------------------- */
 
+static uint64_t
+draw(void)
+{
+    uint64_t z = atomic_fetch_add(&lost.chance, UINT64_C(0x9e3779b97f4a7c15));
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}
+
+/* Before each write: what it overwrites is noted, or it is made late. */
+static void
+before_write(int fd, off_t offset, size_t length)
+{
+    if (path_of(fd) == NULL || !lost.durable[fd]) {
+        note_write(fd, offset, length);
+    } else if (lost.delay_us > 0) {
+        uint64_t us = draw() % lost.delay_us;
+        struct timespec delay = {(time_t)(us / 1000000), (long)(us % 1000000 * 1000)};
+        nanosleep(&delay, NULL);
+    }
+}
+
 static size_t
 total(const struct iovec *parts, int count)
 {
@@ -305,42 +396,42 @@ total(const struct iovec *parts, int count)
 ssize_t
 write(int fd, const void *data, size_t size)
 {
-    note_write(fd, -1, size);
+    before_write(fd, -1, size);
     return REAL(write_fn, write)(fd, data, size);
 }
 
 ssize_t
 writev(int fd, const struct iovec *parts, int count)
 {
-    note_write(fd, -1, total(parts, count));
+    before_write(fd, -1, total(parts, count));
     return REAL(writev_fn, writev)(fd, parts, count);
 }
 
 ssize_t
 pwrite(int fd, const void *data, size_t size, off_t offset)
 {
-    note_write(fd, offset, size);
+    before_write(fd, offset, size);
     return REAL(pwrite_fn, pwrite64)(fd, data, size, offset);
 }
 
 ssize_t
 pwrite64(int fd, const void *data, size_t size, off64_t offset)
 {
-    note_write(fd, offset, size);
+    before_write(fd, offset, size);
     return REAL(pwrite_fn, pwrite64)(fd, data, size, offset);
 }
 
 ssize_t
 pwritev(int fd, const struct iovec *parts, int count, off_t offset)
 {
-    note_write(fd, offset, total(parts, count));
+    before_write(fd, offset, total(parts, count));
     return REAL(pwritev_fn, pwritev64)(fd, parts, count, offset);
 }
 
 ssize_t
 pwritev64(int fd, const struct iovec *parts, int count, off64_t offset)
 {
-    note_write(fd, offset, total(parts, count));
+    before_write(fd, offset, total(parts, count));
     return REAL(pwritev_fn, pwritev64)(fd, parts, count, offset);
 }
 
@@ -461,53 +552,39 @@ rename(const char *from, const char *to)
     return status;
 }
 
-int
-unlink(const char *path)
+static void
+removed(const char *path)
 {
-    int status = REAL(path_fn, unlink)(path);
     const char *inside = below(path);
-    if (status == 0 && inside != NULL) {
+    if (inside != NULL) {
         struct entry entry;
         entry_init(&entry, REMOVED, inside);
         note(&entry, NULL);
     }
+}
+
+int
+unlink(const char *path)
+{
+    int status = REAL(path_fn, unlink)(path);
+    if (status == 0) {
+        removed(path);
+    }
     return status;
 }
 
-/* -- The kernel's queue of writes ------------------------------------------------------------ */
-
-static uint64_t
-draw(void)
+int
+unlinkat(int directory, const char *name, int flags)
 {
-    uint64_t z = atomic_fetch_add(&lost.chance, UINT64_C(0x9e3779b97f4a7c15));
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
+    char full[PATH_BYTES + 256];
+    int status = REAL(unlinkat_fn, unlinkat)(directory, name, flags);
+    if (status == 0 && (flags & AT_REMOVEDIR) == 0 && path_at(directory, name, full)) {
+        removed(full);
+    }
+    return status;
 }
 
-/* Whether the caller is to be told to come again from a thread that may wait. Only for writes to
- * files that are known: libraft first tries on one of its own, which it has unlinked already,
- * whether the kernel's queue works at all. */
-static bool
-delayed(long count, struct iocb **blocks)
-{
-    for (long i = 0; i < count; i++) {
-        struct stat st;
-        int fd = (int)blocks[i]->aio_fildes;
-        if (path_of(fd) == NULL || fstat(fd, &st) != 0 || st.st_nlink == 0) {
-            return false;
-        }
-    }
-    for (long i = 0; i < count; i++) {
-        if ((blocks[i]->aio_rw_flags & RWF_NOWAIT) != 0) {
-            return true;
-        }
-    }
-    uint64_t us = draw() % lost.delay_us;
-    struct timespec delay = {(time_t)(us / 1000000), (long)(us % 1000000 * 1000)};
-    nanosleep(&delay, NULL);
-    return false;
-}
+/* -- System calls by number ------------------------------------------------------------------- */
 
 long
 syscall(long number, ...)
@@ -521,14 +598,6 @@ syscall(long number, ...)
     va_end(list);
     if (number == SYS_close) { /* libuv closes so. */
         forget((int)a[0]);
-    }
-    if (number == SYS_io_submit && lost.active && lost.delay_us > 0) {
-        struct iocb **blocks;
-        memcpy(&blocks, &a[2], sizeof blocks);
-        if (delayed(a[1], blocks)) {
-            errno = EAGAIN;
-            return -1;
-        }
     }
     return REAL(syscall_fn, syscall)(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -31,8 +32,8 @@ struct durable {
 
 struct process {
     struct consensus *consensus;
-    uv_poll_t poll;
-    int socket;
+    uv_poll_t poll, listening;
+    int socket, listener;
     char state_path[256];
     bool room;
     uint64_t leaderships;
@@ -227,6 +228,38 @@ obey(uv_poll_t *poll, int status, int events)
     }
 }
 
+/* What the server does for links: each connection here is a member's. */
+static void
+accept_links(uv_poll_t *poll, int status, int events)
+{
+    struct process *process = poll->data;
+    (void)events;
+    QO_ASSERT(status == 0);
+    int fd = accept(process->listener, NULL, NULL);
+    if (fd >= 0) {
+        consensus_accept_link(process->consensus, fd, BYTES_NONE);
+    }
+}
+
+static void
+listen_for_links(struct process *process, uv_loop_t *loop, uint32_t id)
+{
+    const struct consensus_identity *identity = consensus_identity(process->consensus);
+    const char *address = identity->members[id - 1].address;
+    struct sockaddr_in where = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    int yes = 1;
+    where.sin_port = htons((uint16_t)strtoul(strrchr(address, ':') + 1, NULL, 10));
+    process->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    QO_ASSERT(setsockopt(process->listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) == 0);
+    if (bind(process->listener, (const struct sockaddr *)&where, sizeof where) != 0) {
+        qo_fatal(FATAL_NETWORK, "cannot listen on %s: %s", address, strerror(errno));
+    }
+    QO_ASSERT(listen(process->listener, 16) == 0);
+    process->listening.data = process;
+    QO_ASSERT(uv_poll_init(loop, &process->listening, process->listener) == 0);
+    QO_ASSERT(uv_poll_start(&process->listening, UV_READABLE, accept_links) == 0);
+}
+
 static void
 load_state(struct process *process, const struct node *node)
 {
@@ -257,6 +290,7 @@ run(const struct node *node, int socket)
         .client = {&process, room, deliver, leadership, checkpoint, restore},
     };
     process.consensus = consensus_open(&options);
+    listen_for_links(&process, &loop, node->id);
     uint64_t applied = node->claim_applied != 0 ? node->claim_applied : process.state.index;
     consensus_start(process.consensus, applied, process.state.term);
     process.poll.data = &process;

@@ -1,6 +1,6 @@
 /*
  * node: a member of a real cluster in a process of its own, which a test tells what to do: the
- * module's public header over raft_uv and loopback, with a state that is a running hash.
+ * module's public header over its own log and loopback, with a state that is a running hash.
  *
  * The state is durable like a real one: what a checkpoint wrote, and nothing since.
  * Thread: the test's; the node has its own process.

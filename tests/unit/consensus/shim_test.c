@@ -5,14 +5,12 @@
  */
 #include "support/test.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "ballot.h"
 #include "common/assert.h"
 #include "common/bytes.h"
 #include "shim.h"
@@ -375,44 +373,6 @@ tells_a_leader_of_the_next_batch_when_the_last_is_committed(void **state)
     assert_int_equal(fake->told, 2);
 }
 
-/* Mutant VOTE_NOT_PERSISTED must fail here. */
-static void
-keeps_term_and_vote_on_the_disk_before_it_returns(void **state)
-{
-    char path[] = "/tmp/quorder-ballot-XXXXXX";
-    struct ballot ballot, again;
-    (void)state;
-    assert_non_null(mkdtemp(path));
-    char file[64];
-    (void)snprintf(file, sizeof file, "%s/ballot", path);
-    assert_true(ballot_create(file));
-    assert_false(ballot_create(file));
-    ballot_open(&ballot, file);
-    assert_int_equal(ballot.term, 1);
-    fake->shim.ballot = &ballot;
-    assert_int_equal(fake->shim.io.set_term(&fake->shim.io, 7), 0);
-    assert_int_equal(fake->shim.io.set_vote(&fake->shim.io, 3), 0);
-    ballot_open(&again, file);
-    assert_int_equal(again.term, 7);
-    assert_int_equal(again.vote, 3);
-    assert_int_equal(fake->term, 7);
-    assert_int_equal(fake->vote, 3);
-    assert_int_equal(fake->shim.io.set_term(&fake->shim.io, 8), 0);
-    ballot_open(&again, file);
-    assert_true(again.term == 8 && again.vote == 0);
-    /* What may stand beside (8, 0): a crash before raft_uv's write. Nothing newer or other. */
-    assert_true(ballot_agrees(&again, 8, 0) && ballot_agrees(&again, 7, 3));
-    assert_false(ballot_agrees(&again, 9, 0) || ballot_agrees(&again, 8, 2));
-    /* A torn write leaves what was promised before. */
-    int fd = open(file, O_WRONLY);
-    assert_int_equal(pwrite(fd, "torn", 4, (off_t)(again.version % 2) * 512 + 10), 4);
-    ballot_open(&again, file);
-    assert_true(again.term == 7 && again.vote == 3);
-    (void)close(fd);
-    (void)unlink(file);
-    (void)rmdir(path);
-}
-
 /* -- S-4 --------------------------------------------------------------------------------------- */
 
 static void
@@ -532,41 +492,6 @@ does_not_become_a_candidate_while_it_writes(void **state)
     fake->shim.lead_term = fake->raft.current_term;
     tick_after(50);
     assert_int_equal(fake->ticked, 3);
-}
-
-/* -- S-6 --------------------------------------------------------------------------------------- */
-
-static void
-holds_a_truncate_while_a_snapshot_is_put(void **state)
-{
-    static struct raft_snapshot snapshot = {.index = 6, .term = 2};
-    struct raft_io_snapshot_put put;
-    struct raft_io_append before, after, later;
-    (void)state;
-    struct raft_io *io = &fake->shim.io;
-    assert_int_equal(io->snapshot_put(io, 100, &put, &snapshot, told_put), 0);
-    assert_int_equal(append(&before, 1), 0); /* Appends alone may go on. */
-    assert_string_equal(fake->calls, "put(6) append(1) ");
-    assert_int_equal(io->truncate(io, 8), 0);
-    assert_int_equal(append(&after, 2), 0);
-    assert_string_equal(fake->calls, "put(6) append(1) ");
-    fake->put->cb(fake->put, 0);
-    /* Not inside the put's callback: raft_uv has not let go of its barrier yet. */
-    assert_string_equal(fake->calls, "put(6) append(1) told_put(0) ");
-    tick_after(50);
-    assert_string_equal(fake->calls, "put(6) append(1) told_put(0) truncate(8) append(2) ");
-    const char *then = fake->calls + strlen(fake->calls);
-    /* The other way round: a put waits until an append behind the truncate is on the disk. */
-    assert_int_equal(io->snapshot_put(io, 100, &put, &snapshot, told_put), 0);
-    assert_int_equal(append(&later, 3), 0);
-    assert_null(strstr(then, "put(6)"));
-    finish_append(0, 0);
-    assert_null(strstr(then, "put(6)"));
-    finish_append(1, 0);
-    assert_non_null(strstr(then, "append(3) put(6)"));
-    fake->put->cb(fake->put, 0);
-    finish_append(2, 0);
-    assert_int_equal(fake->told, 3);
 }
 
 /* -- S-10 -------------------------------------------------------------------------------------- */
@@ -799,10 +724,8 @@ main(void)
         cmocka_unit_test_setup(takes_a_send_that_nobody_waits_for, set_up),
         cmocka_unit_test_setup(tells_of_an_append_only_once_the_disk_has_it, set_up),
         cmocka_unit_test_setup(tells_a_leader_of_the_next_batch_when_the_last_is_committed, set_up),
-        cmocka_unit_test_setup(keeps_term_and_vote_on_the_disk_before_it_returns, set_up),
         cmocka_unit_test_setup(ends_the_process_before_libraft_hears_of_a_failed_disk, set_up),
         cmocka_unit_test_setup(does_not_become_a_candidate_while_it_writes, set_up),
-        cmocka_unit_test_setup(holds_a_truncate_while_a_snapshot_is_put, set_up),
         cmocka_unit_test_setup(ends_the_process_if_its_own_disk_is_silent_and_for_nobody_else,
                                set_up),
         cmocka_unit_test_setup(does_not_vote_right_after_its_start, set_up),

@@ -40,7 +40,7 @@ struct consensus;
 
 struct consensus_member {
     uint32_t id; /* From 1. */
-    /* host:port where clients reach it. Where its log is reached follows from that. */
+    /* host:port where clients and the other members reach it. */
     char address[QO_ADDRESS_MAX + 1];
 };
 
@@ -62,11 +62,6 @@ struct consensus_identity {
 /* NULL if a node may be born so. Else a sentence for the operator, in `text_out`
  * (CONSENSUS_TEXT_MAX bytes), that names the value which is wrong. Thread: any. */
 const char *consensus_identity_fault(const struct consensus_identity *identity, char *text_out);
-
-/* Whether a member with this address could listen on this machine now, for clients and for its log.
- * False: `text_out` (CONSENSUS_TEXT_MAX bytes) names the port and the reason. Nothing is kept, so
- * it is advice and no promise. Thread: any; may block on DNS. */
-bool consensus_can_listen(const char *address, char *text_out);
 
 /* Reads who the node of a directory is, in use or not; all but `boot`. False: it is no node's, or
  * damaged; consensus_open() says more. Thread: any; blocks on disk. */
@@ -128,8 +123,8 @@ struct consensus_options {
     uint32_t heartbeat_ms;  /* 0: 50. */
     uint32_t election_ms;   /* 0: 500. At least 4 heartbeats. */
     uint64_t log_bytes_max; /* Of log between two snapshots, and kept behind one. 0: default. */
-    /* Known to all members and nobody else: who opens a link proves that it knows it. Borrowed until
-     * return. QO_SECRET_BYTES_MIN to QO_SECRET_BYTES_MAX; BYTES_NONE: none is asked for. */
+    /* Known to all members and nobody else: who opens a link proves that it knows it. Borrowed
+     * until return. QO_SECRET_BYTES_MIN to QO_SECRET_BYTES_MAX; BYTES_NONE: none is asked for. */
     struct bytes secret;
     struct consensus_client client; /* Copied. */
 };

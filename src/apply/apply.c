@@ -46,6 +46,7 @@ apply_close(struct apply *apply)
     buf_free(&apply->read_event);
     buf_free(&apply->machine_out);
     buf_free(&apply->encoded);
+    buf_free(&apply->page);
     mem_free(apply->places);
     mem_free(apply);
 }

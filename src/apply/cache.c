@@ -35,7 +35,7 @@ struct cache {
     uint64_t hand;
 };
 
-static_assert(QO_ID_MAX <= UINT8_MAX, "the size of an id is one byte");
+static_assert(CACHE_KEY_MAX <= UINT8_MAX, "the size of an id is one byte");
 
 static uint64_t
 item_bytes(const struct cache_item *item)
@@ -137,7 +137,7 @@ item_make(struct bytes id, size_t record_size)
 void
 cache_put(struct cache *cache, struct bytes id, uint64_t hash, struct bytes record)
 {
-    QO_PRE(id.size >= 1 && id.size <= QO_ID_MAX && record.size >= 1);
+    QO_PRE(id.size >= 1 && id.size <= CACHE_KEY_MAX && record.size >= 1);
     if (cache->count >= cache->capacity / 2) {
         cache_grow(cache);
     }

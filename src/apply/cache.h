@@ -1,5 +1,6 @@
 /*
- * cache: the records of orders that were used lately, byte for byte as the store holds them.
+ * cache: the records of orders that were used lately, byte for byte as the store holds them, and
+ * pages of their older request ids (pages.h), each under its order's id and a byte more.
  *
  * It is also the overlay of the entry being executed: it holds the newest record of every order
  * that the entry wrote. That is safe because nothing is evicted but by cache_trim(), after the
@@ -19,8 +20,11 @@
 #include <stdint.h>
 
 #include "common/bytes.h"
+#include "common/limits.h"
 
 struct cache;
+
+enum { CACHE_KEY_MAX = QO_ID_MAX + 1 };
 
 struct cache *cache_open(uint64_t bytes_max);
 void cache_close(struct cache *cache);

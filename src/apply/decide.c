@@ -142,7 +142,7 @@ change_remember(struct apply *apply, struct order_record *record, const struct c
     uint32_t slot = (uint32_t)(change->version % QO_FINGERPRINTS_MAX);
     change->spill = NULL;
     if (slot == 1 && change->version > 1 && record->fingerprints_set != 0) {
-        struct spill *spill = arena_alloc(&apply->scratch, sizeof *spill);
+        struct page_block *spill = arena_alloc(&apply->scratch, sizeof *spill);
         spill->before = change->version - QO_FINGERPRINTS_MAX - 1;
         spill->set = record->fingerprints_set;
         memcpy(spill->fingerprints, record->fingerprints, sizeof spill->fingerprints);

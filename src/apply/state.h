@@ -16,6 +16,7 @@
 #include "apply/apply.h"
 #include "cache.h"
 #include "overlay.h"
+#include "pages.h"
 
 /* An operation (or timer) with what the prefetch found out. */
 struct prepared_operation {
@@ -46,13 +47,6 @@ struct versions {
     uint32_t count;
 };
 
-/* Fingerprints that are about to leave a record. */
-struct spill {
-    uint64_t before; /* Slot s is version before + s, slot 0 the last: before + 32. */
-    uint32_t set;
-    uint32_t fingerprints[QO_FINGERPRINTS_MAX];
-};
-
 struct change {
     struct bytes id;
     uint64_t hash;
@@ -72,8 +66,8 @@ struct change {
     struct unique_write *uniques; /* Claimed, or with `frees` given back. */
     uint32_t uniques_count;
     bool frees;
-    const struct spill *spill;  /* NULL: none. */
-    struct versions collisions; /* Older versions with the fingerprint of this one. */
+    const struct page_block *spill; /* Fingerprints that leave the record; NULL: none. */
+    struct versions collisions;     /* Older versions with the fingerprint of this one. */
     uint32_t fingerprint;
 };
 
@@ -113,7 +107,7 @@ struct apply {
 
     /* Of the operation. */
     struct order_record record;
-    struct buf fetched, read_event, machine_out, encoded;
+    struct buf fetched, read_event, machine_out, encoded, page;
 };
 
 /* -- replay.c ------------------------------------------------------------------------------ */

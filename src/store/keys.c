@@ -98,6 +98,19 @@ key_deadline(int64_t deadline, uint64_t index)
 }
 
 struct key
+key_page(uint32_t shard, struct bytes id, uint8_t place)
+{
+    QO_PRE(shard < QO_SHARDS_MAX);
+    struct key key;
+    key.bytes[0] = 'P';
+    key.bytes[1] = (uint8_t)shard;
+    key.size = 2;
+    key_id(&key, id);
+    key.bytes[key.size++] = place;
+    return key;
+}
+
+struct key
 key_spilled(uint32_t shard, struct bytes id, uint64_t fingerprint)
 {
     QO_PRE(shard < QO_SHARDS_MAX);

@@ -6,6 +6,7 @@
  *   events  seq:be64, of the first                                  a run of events (runs.h)
  *   index   'D' deadline:be64 log index of its entry:be64           a run of orders (runs.h)
  *           'L' machine:be16 state:be16 entered_seq:be64, the first a run of ids (runs.h)
+ *           'P' shard:u8 id place:u8                                a page (apply/pages.h)
  *           'R' shard:u8 id fingerprint:be64                        version:le64, each
  *           'U' machine:be16 attribute:be16 0 value                 id
  *           'U' machine:be16 attribute:be16 1 SHA-256(value)        id (value over 128 bytes)
@@ -32,7 +33,7 @@ enum {
     KEY_UNIQUE_VALUE_MAX = 128, /* Longer values stand in their key by their hash. */
     KEY_MAX = 1 + 8 + 1 + QO_ID_MAX,
     KEY_LIST_SIZE = 1 + 2 + 2 + 8,
-    KEY_FORMAT = 1, /* Of the values that are laid out in store.c. */
+    KEY_FORMAT = 2, /* Of the values that are laid out in store.c. */
 };
 
 struct key {
@@ -50,6 +51,7 @@ struct key key_deadline(int64_t deadline, uint64_t index);
 /* The first possible key of a deadline, and the first behind all deadlines. */
 struct key key_deadline_from(int64_t deadline);
 struct key key_deadline_end(void);
+struct key key_page(uint32_t shard, struct bytes id, uint8_t place);
 struct key key_spilled(uint32_t shard, struct bytes id, uint64_t fingerprint);
 struct key key_applied(void);
 struct key key_identity(void);

@@ -303,6 +303,17 @@ store_put_spilled(struct store *store, struct bytes id, uint32_t shard, uint64_t
 }
 
 void
+store_put_page(struct store *store, struct bytes id, uint32_t shard, uint8_t place,
+               struct bytes page)
+{
+    struct key key = key_page(shard, id, place);
+    buf_clear(&store->scratch);
+    buf_put_u8(&store->scratch, KEY_FORMAT);
+    buf_append(&store->scratch, page.data, page.size);
+    put(store, FAMILY_INDEX, &key, buf_bytes(&store->scratch));
+}
+
+void
 store_put_definition(struct store *store, const struct definition *definition)
 {
     struct key key = key_definition(definition->number);
@@ -472,6 +483,13 @@ store_get_spilled(struct store *store, struct bytes id, uint32_t shard, uint64_t
         versions_out[i] = get_le64(value->data + (size_t)8 * i);
     }
     return count < max ? count : max;
+}
+
+bool
+store_get_page(struct store *store, struct bytes id, uint32_t shard, uint8_t place, struct buf *out)
+{
+    struct key key = key_page(shard, id, place);
+    return rocks_get_formatted(&store->rocks, store->read_newest, FAMILY_INDEX, &key, out);
 }
 
 enum { GET_ORDERS_AT_ONCE = 64 };

@@ -177,6 +177,38 @@ class Once(quorder.Test):
             self.cluster.leader()
             self.one_effect(order, 2)
 
+    def test_of_an_old_version_over_a_failover_and_a_restart(self):
+        versions = scale(100, 700, 3000)  # More than a page of fingerprints.
+        receipts = {1: self.create("ages")}
+        client = self.cluster.client(self.rng)
+        for version in range(2, versions + 1):
+            receipts[version] = client.call(
+                "order.transition", id="ages", event=toggle_event(version),
+                request_id=f"ages/{version}", expect_version=version - 1)
+        client.close()
+        edges = [v for end in range(0, versions, 32) for v in (end, end + 1) if v >= 2]
+
+        def again():
+            self.same(receipts[1], self.create("ages"))
+            for version in self.rng.sample(edges, min(20, len(edges))):
+                self.same(receipts[version], self.step("ages", version))
+
+        again()
+        leader = self.cluster.leader()
+        self.cluster.kill(leader)
+        self.cluster.leader(self.cluster.others(leader))
+        again()
+        self.cluster.restart(leader)
+        self.cluster.leader()
+        again()
+        self.cluster.kill_at_once(self.cluster.all())
+        self.cluster.start()
+        again()
+        self.cluster.stop()
+        self.cluster.start()
+        again()
+        self.one_effect("ages", versions)
+
     def test_sent_while_the_leader_dies(self):
         """Copies are under way when the leader is killed; the next ones go to the others."""
         outcomes = {"answered": 0, "unanswered": 0}

@@ -476,6 +476,14 @@ store_put_spilled(struct store *store, struct bytes id, uint32_t shard, uint64_t
 }
 
 void
+store_put_page(struct store *store, struct bytes id, uint32_t shard, uint8_t place,
+               struct bytes page)
+{
+    (void)shard;
+    stage(store, key_of('P', place, 0, id), page);
+}
+
+void
 store_put_definition(struct store *store, const struct definition *definition)
 {
     struct buf value = {0};
@@ -569,6 +577,13 @@ store_get_spilled(struct store *store, struct bytes id, uint32_t shard, uint64_t
         memcpy(seqs_out, value.data, count * sizeof *seqs_out);
     }
     return count;
+}
+
+bool
+store_get_page(struct store *store, struct bytes id, uint32_t shard, uint8_t place, struct buf *out)
+{
+    (void)shard;
+    return get(store, key_of('P', place, 0, id), out);
 }
 
 void

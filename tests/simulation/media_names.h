@@ -18,6 +18,7 @@
 #define store_get_event media_store_get_event
 #define store_get_order media_store_get_order
 #define store_get_orders media_store_get_orders
+#define store_get_page media_store_get_page
 #define store_get_spilled media_store_get_spilled
 #define store_get_unique media_store_get_unique
 #define store_list_begin media_store_list_begin
@@ -31,6 +32,7 @@
 #define store_put_event media_store_put_event
 #define store_put_list media_store_put_list
 #define store_put_order media_store_put_order
+#define store_put_page media_store_put_page
 #define store_put_spilled media_store_put_spilled
 #define store_put_unique media_store_put_unique
 #define store_registry media_store_registry

@@ -158,6 +158,10 @@ show_rows(struct face *face, uint64_t *prng, struct buf *out)
     uint64_t fingerprint = WORLD_FINGERPRINT + seed_below(prng, 2);
     uint32_t count = store_get_spilled(face->store, id, shard, fingerprint, versions, max);
     show_bytes(out, true, bytes_make(versions, count * sizeof versions[0]));
+    buf_clear(&got);
+    uint8_t place = (uint8_t)(WORLD_PLACE + seed_below(prng, 2));
+    found = store_get_page(face->store, id, shard, place, &got);
+    show_bytes(out, found, buf_bytes(&got));
     buf_free(&got);
 }
 

@@ -28,6 +28,7 @@ enum {
     WORLD_EVENTS_MAX = 20000,
     WORLD_SPILL_EVERY = 5, /* Versions that the order's spilled row names. */
     WORLD_FINGERPRINT = 77,
+    WORLD_PLACE = 3, /* Of the order's page, which names them too. */
 };
 
 /* The second version of `job` has one more state, which sorts first, so that indexes move. */
@@ -196,6 +197,7 @@ world_put_rows(struct world *world, struct world_order *order)
             seqs[count++] = order->history[v - 1].seq;
         }
         store_put_spilled(store, id, order->shard, WORLD_FINGERPRINT, seqs, count);
+        store_put_page(store, id, order->shard, WORLD_PLACE, bytes_make(seqs, 8 * (size_t)count));
     }
 }
 
@@ -495,6 +497,10 @@ world_check(const struct world *world, struct store *store)
         }
         assert_int_equal(store_get_spilled(store, id, order->shard, WORLD_FINGERPRINT + 1, seqs, 1),
                          0);
+        buf_clear(&got);
+        assert_int_equal(store_get_page(store, id, order->shard, WORLD_PLACE, &got), count > 0);
+        assert_true(bytes_equal(buf_bytes(&got), bytes_make(seqs, 8 * (size_t)count)));
+        assert_false(store_get_page(store, id, order->shard, WORLD_PLACE + 1, &got));
     }
     for (uint64_t seq = 1; seq <= world->applied.seq; seq++) {
         buf_clear(&got);

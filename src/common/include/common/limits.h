@@ -68,7 +68,11 @@
 #define QO_APPLY_QUEUE_BYTES_MAX QO_MIB(64u)
 #define QO_APPLY_QUEUE_ENTRIES_MAX (1u << 14)
 
-#define QO_FINGERPRINTS_MAX 32u      /* Request ids that an order's record remembers by itself. */
+#define QO_FINGERPRINTS_MAX 32u /* Request ids that an order's record remembers by itself. */
+/* Of older ones: a page has so many times 32 versions, 2 KiB, and is written anew for each 32. */
+#define QO_FINGERPRINT_PAGE_BLOCKS 16u
+/* Measured: to look through these takes about as long as to get the row of one fingerprint. */
+#define QO_FINGERPRINT_PAGES 8u
 #define QO_SNAPSHOT_EVERY 64u        /* Every so many versions an event carries all attributes. */
 #define QO_TIMERS_PER_ENTRY_MAX 256u /* A quarter of a batch. */
 /* A compiled definition. Derived: no part of it is longer than its source, but for 5 bytes for each

@@ -83,6 +83,10 @@ void store_delete_unique(struct store *store, uint16_t machine, uint16_t attribu
  * there. */
 void store_put_spilled(struct store *store, struct bytes id, uint32_t shard, uint64_t fingerprint,
                        const uint64_t *versions, uint32_t count);
+/* A page of fingerprints of order `id`, in place of what was there; bytes that apply understands.
+ */
+void store_put_page(struct store *store, struct bytes id, uint32_t shard, uint8_t place,
+                    struct bytes page);
 /* A definition that registry_add() has numbered. */
 void store_put_definition(struct store *store, const struct definition *definition);
 /* Writes everything put since the last commit and the new applied point, atomically. */
@@ -101,6 +105,8 @@ bool store_get_order(struct store *store, struct bytes id, uint32_t shard, struc
 bool store_get_event(struct store *store, uint64_t seq, struct buf *out);
 bool store_get_unique(struct store *store, uint16_t machine, uint16_t attribute, struct bytes value,
                       struct buf *id_out);
+bool store_get_page(struct store *store, struct bytes id, uint32_t shard, uint8_t place,
+                    struct buf *out);
 /* Up to `max` versions; how many. */
 uint32_t store_get_spilled(struct store *store, struct bytes id, uint32_t shard,
                            uint64_t fingerprint, uint64_t *versions_out, uint32_t max);

@@ -169,6 +169,18 @@ a_proof_serves_once_and_for_one_side(void **state)
     assert_false(hash_equal_secret(&proof, &nonce));
 }
 
+/* Test case 2 of RFC 4231. */
+static void
+proves_by_hmac_sha_256(void **state)
+{
+    const struct bytes parts[2] = {bytes_text("what do ya want "), bytes_text("for nothing?")};
+    struct sha256 mac = hash_hmac_sha256(bytes_text("Jefe"), parts, 2);
+    char hex[2 * sizeof mac.bytes + 1];
+    (void)state;
+    hash_hex(bytes_make(mac.bytes, sizeof mac.bytes), hex);
+    assert_string_equal(hex, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+}
+
 static void
 closes_what_is_no_opening(void **state)
 {
@@ -417,6 +429,7 @@ main(void)
         cmocka_unit_test_setup_teardown(says_what_is_wrong, set_up, tear_down),
         cmocka_unit_test_setup_teardown(needs_the_secret, set_up, tear_down),
         cmocka_unit_test(a_proof_serves_once_and_for_one_side),
+        cmocka_unit_test(proves_by_hmac_sha_256),
         cmocka_unit_test_setup_teardown(closes_what_is_no_opening, set_up, tear_down),
         cmocka_unit_test_setup_teardown(ends_an_opening_that_stands_still, set_up, tear_down),
         cmocka_unit_test_setup_teardown(bounds_openings_and_still_lets_members_in, set_up,

@@ -33,14 +33,6 @@ class Port(quorder.Test):
             connection.send_bytes(data[begin:end])
             self.bystander.call("ping")  # The node has been round its loop since.
 
-    def need_links_here(self):
-        """Not while members still speak to each other at a port of their own."""
-        try:
-            quorder.Connection(f"127.0.0.1:{self.cluster.base + 1 + 1000}").close()
-        except Gone:
-            return
-        self.skipTest("members have a port of their own")
-
     def ended_as_link(self, connection):
         """Taken for a link, and not wanted: it ends soon, and nothing that a client gets is said."""
         said = b""
@@ -61,7 +53,6 @@ class Port(quorder.Test):
         self.assertNotIn("connection_refused", told, "a link was taken for a client")
 
     def test_a_link_in_any_pieces(self):
-        self.need_links_here()
         every = list(range(1, len(HELLO)))
         for cuts in [[]] + [[i] for i in range(1, len(LINK_OPENING) + 3)] + [every]:
             with self.subTest(cuts=cuts):
@@ -120,7 +111,6 @@ class Port(quorder.Test):
             self.ended_as_link(link)
 
     def test_clients_do_not_keep_members_out(self):
-        self.need_links_here()
         clients = self.fill()
         for _ in range(3):  # Links take no place for longer than it takes to know them.
             self.links_get_in(SPARE)

@@ -123,6 +123,24 @@ changes_nothing_when_the_leader_is_there(void **state)
     assert_int_equal(world_raft(world, lowest)->follower_state.current_leader.id, leader + 1);
 }
 
+/* The hint comes at each millisecond while entries of the leader are being written: what is stored
+ * between it and the election is acknowledged to nobody. */
+static void
+forgets_a_leader_while_entries_of_it_are_written(void **state)
+{
+    enum { WRITE_MS = 30 };
+    (void)state;
+    for (unsigned ms = 0; ms < 2 * WRITE_MS; ms++) {
+        led(3);
+        raft_fixture_set_disk_latency(&world->fixture, lowest, WRITE_MS);
+        world_propose(world, leader, 'b');
+        run_ms(ms);
+        raft_fixture_kill(&world->fixture, leader);
+        tell_gone(leader);
+        assert_true(raft_fixture_step_until(&world->fixture, leads, &leader, SOON_MS));
+    }
+}
+
 static void
 ignores_a_member_that_it_does_not_follow(void **state)
 {
@@ -146,6 +164,7 @@ main(void)
         cmocka_unit_test(waits_for_the_time_out_when_it_is_not_told),
         cmocka_unit_test(lets_the_next_member_stand_if_the_first_is_behind),
         cmocka_unit_test(changes_nothing_when_the_leader_is_there),
+        cmocka_unit_test(forgets_a_leader_while_entries_of_it_are_written),
         cmocka_unit_test(ignores_a_member_that_it_does_not_follow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -107,7 +107,8 @@ member_gone(void *context, uint32_t member)
 static void
 listen_to(struct consensus *consensus, struct io *io)
 {
-    struct io_listener listener = {.context = consensus, .gone = member_gone};
+    struct io_listener listener = {
+        .context = consensus, .note = consensus_noted, .gone = member_gone};
     consensus->transport = io_transport(io);
     io_listen(io, &listener);
 }
@@ -124,9 +125,7 @@ name_members(const struct consensus *consensus)
         (void)snprintf(members[i].address, sizeof members[i].address, "%s",
                        configuration->servers[i].address);
     }
-    if (consensus->transport != NULL) {
-        consensus->transport->members(consensus->transport->context, members, configuration->n);
-    }
+    consensus->transport->members(consensus->transport->context, members, configuration->n);
 }
 
 struct consensus *
@@ -147,6 +146,11 @@ consensus_build(const struct consensus_options *options, const struct consensus_
         listen_to(consensus, ground->io);
     }
     consensus->client = options->client;
+    if (ground->transport != NULL) {
+        consensus->transport = ground->transport;
+    }
+    QO_ASSERT(consensus->transport != NULL);
+    handover_open_rounds(consensus, ground->rounds_without);
     for (size_t i = 0; i < QO_PROPOSALS_MAX; i++) {
         consensus->proposals[i].next = consensus->free_proposals;
         consensus->free_proposals = &consensus->proposals[i];
@@ -258,8 +262,7 @@ not_ready(const struct consensus *consensus)
     if (!consensus->started || raft->state != RAFT_LEADER) {
         return QO_NOT_LEADER;
     }
-    bool ready = consensus->ready && consensus->ready_term == raft->current_term;
-    return ready ? QO_OK : QO_UNAVAILABLE;
+    return consensus_is_ready(consensus) ? QO_OK : QO_UNAVAILABLE;
 }
 
 enum qo_error
@@ -296,28 +299,29 @@ consensus_propose(struct consensus *consensus, struct bytes entry, consensus_pro
     return QO_OK;
 }
 
-static void
-readers_add(struct readers *readers, struct reader reader)
-{
-    if (readers->count == readers->capacity) {
-        readers->capacity = readers->capacity == 0 ? 64 : 2 * readers->capacity;
-        readers->items = mem_realloc(readers->items, readers->capacity * sizeof *readers->items);
-    }
-    readers->items[readers->count] = reader;
-    readers->count++;
-}
-
 enum qo_error
 consensus_read_point(struct consensus *consensus, consensus_read_cb callback, void *context)
 {
     QO_PRE(thread_is(THREAD_LOOP) && callback != NULL);
     enum qo_error error = not_ready(consensus);
-    if (error != QO_OK || consensus->waiting.count == QO_READ_POINTS_MAX) {
-        return error != QO_OK ? error : QO_OVERLOADED;
+    if (error == QO_OK && !rounds_read(&consensus->rounds, callback, context)) {
+        error = QO_OVERLOADED;
     }
-    readers_add(&consensus->waiting, (struct reader){callback, context});
-    handover_begin_round(consensus);
-    return QO_OK;
+    if (error == QO_OK) {
+        rounds_begin(&consensus->rounds);
+    }
+    return error;
+}
+
+void
+consensus_noted(void *context, uint32_t from, uint8_t kind, struct bytes body)
+{
+    struct consensus *consensus = context;
+    QO_PRE(thread_is(THREAD_LOOP));
+    if (consensus->started) {
+        rounds_noted(&consensus->rounds, from, kind, body);
+        shim_settle(&consensus->shim);
+    }
 }
 
 void

@@ -108,70 +108,49 @@ tell_proposers(struct consensus *consensus)
 /* -- Read points ------------------------------------------------------------------------------- */
 
 static void
-round_fired(struct raft_barrier *barrier, int status)
+view(void *context, struct rounds_view *view_out)
 {
-    struct read_round *round = barrier->data;
-    round->status = status == 0 ? QO_OK : QO_NOT_LEADER;
-    round->fired = true;
+    const struct consensus *consensus = context;
+    const struct raft *raft = &consensus->raft;
+    QO_ASSERT(raft->configuration.n <= QO_MEMBERS_MAX);
+    view_out->self = (uint32_t)raft->id;
+    view_out->term = raft->current_term; /* libraft takes it over once set_term() has stored it. */
+    view_out->ready = consensus_is_ready(consensus);
+    view_out->committed_index = consensus->committed_seen > raft->commit_index
+                                    ? consensus->committed_seen
+                                    : raft->commit_index;
+    view_out->delivered_index = consensus->delivered_index;
+    view_out->members_count = raft->configuration.n;
+    for (unsigned i = 0; i < raft->configuration.n; i++) {
+        const struct raft_server *server = &raft->configuration.servers[i];
+        view_out->members[i] =
+            (struct rounds_member){(uint32_t)server->id, server->role == RAFT_VOTER};
+    }
+}
+
+static void
+send_note(void *context, uint32_t to, uint8_t kind, struct bytes body)
+{
+    const struct consensus *consensus = context;
+    consensus->transport->note(consensus->transport->context, to, kind, body);
 }
 
 void
-handover_begin_round(struct consensus *consensus)
+handover_open_rounds(struct consensus *consensus, unsigned without)
 {
-    struct read_round *round = &consensus->round;
-    if (round->under_way || consensus->waiting.count == 0) {
-        return;
-    }
-    struct readers served = round->readers; /* Empty; its memory is used again. */
-    round->readers = consensus->waiting;
-    consensus->waiting = served;
-    round->under_way = true;
-    round->fired = false;
-    round->barrier.data = round;
-#if defined(QO_MUTANT_READ_WITHOUT_BARRIER)
-    round->index = consensus->raft.commit_index;
-    round_fired(&round->barrier, 0);
-#else
-    shim_enter(&consensus->shim);
-    int status = raft_barrier(&consensus->raft, &round->barrier, round_fired);
-    shim_leave(&consensus->shim);
-    round->index = raft_last_index(&consensus->raft);
-    if (status != 0) {
-        round_fired(&round->barrier, status);
-    }
-#endif
+    struct rounds_ground ground = {.context = consensus, .view = view, .note = send_note};
+    rounds_init(&consensus->rounds, &ground, without);
 }
 
+/* After every event, and asks again at ticks. */
 static void
-tell_readers(struct consensus *consensus)
+settle_rounds(struct consensus *consensus)
 {
-    struct read_round *round = &consensus->round;
-    if (!round->fired || (round->status == QO_OK && consensus->delivered_index < round->index)) {
-        return;
+    if (consensus->ticked_ms != consensus->shim.ticked_ms) {
+        consensus->ticked_ms = consensus->shim.ticked_ms;
+        rounds_tick(&consensus->rounds);
     }
-    round->fired = false;
-    for (uint32_t i = 0; i < round->readers.count; i++) {
-        const struct reader *reader = &round->readers.items[i];
-        reader->callback(reader->context, round->status, round->status == QO_OK ? round->index : 0);
-    }
-    round->readers.count = 0;
-    round->under_way = false;
-}
-
-/* Those who came while a round was under way get the next, or learn that there will be none. */
-static void
-go_on_reading(struct consensus *consensus)
-{
-    if (consensus->ready) {
-        handover_begin_round(consensus);
-        return;
-    }
-    /* None that a callback adds: consensus_read_point() takes nobody while not ready. */
-    for (uint32_t i = 0; i < consensus->waiting.count; i++) {
-        const struct reader *reader = &consensus->waiting.items[i];
-        reader->callback(reader->context, QO_NOT_LEADER, 0);
-    }
-    consensus->waiting.count = 0;
+    rounds_settle(&consensus->rounds);
 }
 
 void
@@ -189,6 +168,5 @@ handover_settled(void *context)
     note_leader(consensus);
     tell_leadership(consensus);
     tell_proposers(consensus);
-    tell_readers(consensus);
-    go_on_reading(consensus);
+    settle_rounds(consensus);
 }

@@ -90,6 +90,9 @@ count_answers(struct rounds *rounds, const struct rounds_view *view)
         voters += member->votes ? 1 : 0;
         yes += said && counts(rounds, member) ? 1 : 0;
     }
+#if defined(QO_MUTANT_READ_WITHOUT_ROUND)
+    yes = voters;
+#endif
     rounds->answered = yes > voters / 2 || leaves_out(rounds, ROUNDS_WITHOUT_QUESTION);
 }
 
@@ -139,7 +142,7 @@ tell_round(struct rounds *rounds)
     }
     if (rounds->answered) {
         /* Also if the leadership has ended since: what was found out stays true. */
-        if (view.delivered_index >= rounds->index || leaves_out(rounds, ROUNDS_WITHOUT_DELIVERY)) {
+        if (view.delivered_index >= rounds->index) {
             tell(&rounds->readers, QO_OK, rounds->index);
             rounds->under_way = false;
         }

@@ -69,7 +69,6 @@ enum rounds_without {
     ROUNDS_WITHOUT_NONCE = 4,    /* An answer to an earlier round counts. */
     ROUNDS_WITHOUT_VOTERS = 8,   /* Those that do not vote are asked and count too. */
     ROUNDS_WITHOUT_NEXT = 16,    /* A late reader joins the round under way. */
-    ROUNDS_WITHOUT_DELIVERY = 32 /* Readers are told before C is handed over. */
 };
 
 struct rounds_reader {

@@ -6,7 +6,9 @@
 
 #include "consensus/consensus.h"
 #include "io.h"
+#include "rounds.h"
 #include "shim.h"
+#include "transport.h"
 
 /* One call of consensus_propose(). */
 struct proposal {
@@ -16,25 +18,6 @@ struct proposal {
     void *context;
     enum qo_error status; /* Once it is in `told`. */
     struct proposal *next;
-};
-
-struct reader {
-    consensus_read_cb callback;
-    void *context;
-};
-
-struct readers {
-    struct reader *items;
-    uint32_t count, capacity; /* At most QO_READ_POINTS_MAX. */
-};
-
-/* One barrier for all readers that were waiting when it was proposed. */
-struct read_round {
-    struct raft_barrier barrier;
-    struct readers readers;
-    uint64_t index;
-    enum qo_error status;
-    bool under_way, fired;
 };
 
 struct snapshots {
@@ -50,8 +33,8 @@ struct consensus {
     struct raft raft;
     struct shim shim;
     struct raft_io *below;
-    const struct transport *transport; /* NULL: `below` brings its own. */
-    struct links *links;               /* NULL: nothing is accepted from a port. */
+    const struct transport *transport;
+    struct links *links; /* NULL: nothing is accepted from a port. */
     struct consensus_identity identity;
     struct consensus_client client;
     uint64_t applied_index, applied_term; /* Of the state, at the start. */
@@ -65,8 +48,8 @@ struct consensus {
 
     struct proposal proposals[QO_PROPOSALS_MAX];
     struct proposal *free_proposals, *told_first, *told_last;
-    struct readers waiting;
-    struct read_round round;
+    struct rounds rounds;
+    raft_time ticked_ms; /* The last tick that rounds were told of. */
     struct snapshots snapshots;
 };
 
@@ -77,15 +60,31 @@ struct consensus_ground {
     struct consensus_identity identity; /* With this boot counted. */
     struct io *io;                      /* The node's until the end; or else: */
     struct raft_io *below;              /* Not yet initialised. The node's until the end. */
-    struct links *links;                /* What consensus_accept_link() is for. May be NULL. */
-    const char *where;                  /* Names the log to people who read of a failure. */
-    const struct shim_rules *rules;     /* Borrowed until return. */
+    /* With `below`: what carries notes; what it receives goes to consensus_noted(). Borrowed for
+     * ever. */
+    const struct transport *transport;
+    struct links *links;            /* What consensus_accept_link() is for. May be NULL. */
+    unsigned rounds_without;        /* Of enum rounds_without; 0 but in tests. */
+    const char *where;              /* Names the log to people who read of a failure. */
+    const struct shim_rules *rules; /* Borrowed until return. */
 };
 
 /* Gives a node on this ground; `directory` and `loop` of the options are not looked at. The rest is
  * as consensus_open() says, which calls it. */
 struct consensus *consensus_build(const struct consensus_options *options,
                                   const struct consensus_ground *ground);
+
+/* A note has come (transport.h); `context` is the node. Dropped before consensus_start(). */
+void consensus_noted(void *context, uint32_t from, uint8_t kind, struct bytes body);
+
+/* Leads, and an entry of its term is committed and handed over, as the client was told. */
+static inline bool
+consensus_is_ready(const struct consensus *consensus)
+{
+    const struct raft *raft = &consensus->raft;
+    return consensus->started && raft->state == RAFT_LEADER && consensus->ready &&
+           consensus->ready_term == raft->current_term;
+}
 
 /* -- process.c: libraft's memory --------------------------------------------------------------- */
 
@@ -96,8 +95,8 @@ void process_set_heap(void);
 
 /* The shim's hook after every event: delivers, says who leads, tells proposers and readers. */
 void handover_settled(void *context);
-/* Proposes the barrier for those who wait, if none is under way. */
-void handover_begin_round(struct consensus *consensus);
+/* What rounds want to know of this node, and how its notes leave. */
+void handover_open_rounds(struct consensus *consensus, unsigned without);
 void handover_proposal_done(struct raft_apply *request, int status, void *result);
 
 /* -- snapshots.c: the log stays bounded -------------------------------------------------------- */

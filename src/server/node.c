@@ -171,6 +171,7 @@ prepare(uv_prepare_t *handle)
 {
     (void)handle;
     end_turn();
+    consensus_resume(node.consensus); /* Read points of a cluster of one, before the loop waits. */
     node.polled_us = node.polled_last_us;
     node.polled_last_us = (int64_t)(uv_hrtime() / 1000);
 }

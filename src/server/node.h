@@ -63,7 +63,7 @@ struct node {
     bool status_fresh;
     bool moved; /* The watermark moved in this turn. */
 
-    bool ready;    /* Leads, and its own barrier has come through. */
+    bool ready;    /* Leads, and its own first entry has come through. */
     uint64_t term; /* Of that. */
     bool disk_low; /* Below the reserve: no writes. */
 

@@ -26,7 +26,7 @@ struct reads {
     struct round *pool;
 };
 
-enum { ROUNDS_MAX = 4 }; /* Rounds overlap as entries do; each is an entry of the log. */
+enum { ROUNDS_MAX = 4 }; /* One asks, others wait for it or for the apply queue. */
 static_assert(ROUNDS_MAX <= QO_MARKERS_MAX, "each round sends one marker");
 
 static void

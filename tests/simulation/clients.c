@@ -200,12 +200,21 @@ send_request(struct client *client)
 }
 
 static void
+try_elsewhere(struct client *client)
+{
+    client->target = 1 + (unsigned)chance_below(members_count());
+}
+
+static void
 begin_request(struct client *client)
 {
     client->request = (struct request){.client = client->number, .floor = truth_floor()};
     client->first_attempt = client->attempt + 1;
     client->asked_us = events_now_us();
     client->busy = true;
+    if (chance_permille(150)) {
+        try_elsewhere(client); /* Also one that no longer leads and does not know it. */
+    }
     if (client->number == 0 && !defined) {
         defined = true;
         client->request.kind = REQUEST_DEFINE;
@@ -217,12 +226,6 @@ begin_request(struct client *client)
         some_write(client, &client->request);
     }
     send_request(client);
-}
-
-static void
-try_elsewhere(struct client *client)
-{
-    client->target = 1 + (unsigned)chance_below(members_count());
 }
 
 static void

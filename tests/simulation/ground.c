@@ -63,7 +63,8 @@ configuration_make(unsigned members_count, struct raft_configuration *configurat
 {
     raft_configuration_init(configuration);
     for (unsigned id = 1; id <= members_count; id++) {
-        int status = raft_configuration_add(configuration, id, ground_address(id), RAFT_VOTER);
+        int status = raft_configuration_add(configuration, id, ground_address(id),
+                                            member_votes(id) ? RAFT_VOTER : RAFT_STANDBY);
         QO_ASSERT(status == 0);
     }
 }

@@ -29,7 +29,7 @@ struct campaign {
     uint64_t first, seeds; /* seeds 0: as many as there is time for. */
     int64_t time_us;       /* 0: as long as it takes. */
     bool replay, expect_finding, quiet;
-    struct shim_rules rules;
+    struct run_rules rules;
     const char *without; /* NULL: all rules. */
     uint64_t members;    /* 0: as the seed says. */
     char directory[64];
@@ -227,7 +227,7 @@ usage(void)
                   "  --seeds N        so many seeds (100, if no time is given)\n"
                   "  --first SEED     the first; those after it follow (from the clock)\n"
                   "  --replay SEED    this one, with its whole story\n"
-                  "  --without RULE   with this rule of the shim off\n"
+                  "  --without RULE   with this rule of the shim or of read rounds off\n"
                   "  --expect-finding exit 0 at the first failure, and 1 if there is none\n",
                   program, program);
     return 2;
@@ -285,7 +285,7 @@ read_options(struct campaign *campaign, int count, char **words)
 int
 main(int count, char **words)
 {
-    struct campaign campaign = {.rules = shim_rules_all};
+    struct campaign campaign = {.rules = {.shim = shim_rules_all}};
     program = "simulation";
     if (!read_options(&campaign, count, words)) {
         return usage();

@@ -10,6 +10,7 @@
 #include "common/bytes.h"
 #include "ground.h"
 #include "media.h"
+#include "network.h"
 #include "peek.h"
 #include "server.h"
 #include "state.h" /* Of consensus. */
@@ -27,6 +28,7 @@ struct member {
     int64_t since_us, monotonic_us, wall_ahead_us;
     int32_t drift_ppm;
     struct disk disk;
+    struct transport transport;
     /* Of this life. */
     struct ground *ground;
     struct consensus *consensus;
@@ -64,6 +66,12 @@ uint64_t
 member_life(unsigned id)
 {
     return members[id].life;
+}
+
+bool
+member_votes(unsigned id)
+{
+    return id <= options.voters_count;
 }
 
 /* -- Clocks ------------------------------------------------------------------------------------ */
@@ -173,6 +181,22 @@ restore(void *context, struct bytes manifest, uint64_t index)
            (unsigned long long)index, (unsigned long long)store_applied(member->store)->index);
 }
 
+/* Who is in the simulated network is fixed. */
+static void
+take_part(void *context, const struct transport_member *given, uint32_t count)
+{
+    (void)context;
+    (void)given;
+    QO_ASSERT(count == options.count);
+}
+
+static void
+send_note(void *context, uint32_t to, uint8_t kind, struct bytes body)
+{
+    const struct member *member = context;
+    network_note(member->id, to, kind, body);
+}
+
 /* -- Lives ------------------------------------------------------------------------------------- */
 
 void
@@ -183,6 +207,8 @@ members_birth(const struct members_options *given)
     for (unsigned id = 1; id <= options.count; id++) {
         struct member *member = &members[id];
         *member = (struct member){.id = id, .monotonic_us = monotonic_start_us * (int64_t)id};
+        member->transport =
+            (struct transport){.context = member, .members = take_part, .note = send_note};
         disk_birth(&member->disk, options.count);
     }
 }
@@ -223,7 +249,10 @@ begin_life(void *context)
                    .checkpoint = checkpoint,
                    .restore = restore},
     };
-    struct consensus_ground ground = {.where = "memory", .rules = options.rules};
+    struct consensus_ground ground = {.where = "memory",
+                                      .rules = options.rules,
+                                      .transport = &member->transport,
+                                      .rounds_without = options.rounds_without};
     identity_of(member, &ground.identity);
     member->ground = ground_open(member->id, &member->disk, options.count);
     ground.below = ground_io(member->ground);

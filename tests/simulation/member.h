@@ -24,9 +24,11 @@ struct store;
 
 struct members_options {
     unsigned count;
+    unsigned voters_count;  /* The first so many; the others only follow. */
     uint64_t log_bytes_max; /* Of consensus. */
     uint32_t queue_max;     /* Entries handed over and not executed, over which there is no room. */
     const struct shim_rules *rules; /* Borrowed for ever. */
+    unsigned rounds_without;        /* Of enum rounds_without. */
     const char *directory;          /* For the ballots, which are real files. Borrowed for ever. */
 };
 
@@ -34,6 +36,7 @@ struct members_options {
 void members_birth(const struct members_options *options);
 const struct members_options *members_options(void);
 unsigned members_count(void);
+bool member_votes(unsigned id);
 
 /* -- Lives ------------------------------------------------------------------------------------- */
 

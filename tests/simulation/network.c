@@ -7,17 +7,19 @@
 #include "common/bytes.h"
 #include "events.h"
 #include "ground.h"
+#include "state.h" /* Of consensus. */
 #include "story.h"
 
 struct way ways[MEMBERS_MAX + 1][MEMBERS_MAX + 1];
 
-/* A message on its way: nothing in it points into the sender. */
+/* A message or a note on its way: nothing in it points into the sender. */
 struct letter {
     unsigned from, to;
+    uint8_t note;                /* Its kind; 0: a message. */
     struct raft_message message; /* Without entries and snapshot. */
     struct raft_entry *entries;  /* Their bytes in `blob`, one behind the other. */
     unsigned entries_count;
-    uint8_t *blob; /* Of the entries or of the snapshot. */
+    uint8_t *blob; /* Of the entries, of the snapshot or of the note. */
     size_t blob_size;
 };
 
@@ -109,6 +111,11 @@ receive(void *context)
 {
     const struct letter *letter = context;
     struct raft_message message;
+    if (letter->note != 0) {
+        consensus_noted(member_consensus(letter->to), letter->from, letter->note,
+                        bytes_make(letter->blob, letter->blob_size));
+        return;
+    }
     open_letter(letter, &message);
     ground_deliver(member_ground(letter->to), &message);
 }
@@ -156,5 +163,24 @@ network_send(unsigned from, struct raft_io_send *request, const struct raft_mess
     for (unsigned copies = chance_permille(way->repeat_permille) ? 2 : 1; copies > 0; copies--) {
         event_plan(chance_between(way->delay_us_min, way->delay_us_max), 0, arrive,
                    letter_make(from, message));
+    }
+}
+
+void
+network_note(unsigned from, unsigned to, uint8_t kind, struct bytes body)
+{
+    QO_PRE(to >= 1 && to <= members_count() && to != from && kind != 0);
+    const struct way *way = &ways[from][to];
+    story->counts.messages++;
+    if (way->cut || chance_permille(way->loss_permille)) {
+        story->counts.lost_messages++;
+        return;
+    }
+    for (unsigned copies = chance_permille(way->repeat_permille) ? 2 : 1; copies > 0; copies--) {
+        struct letter *letter = mem_zalloc(sizeof *letter);
+        *letter = (struct letter){.from = from, .to = to, .note = kind, .blob_size = body.size};
+        letter->blob = mem_alloc(body.size + 1);
+        memcpy(letter->blob, body.data, body.size);
+        event_plan(chance_between(way->delay_us_min, way->delay_us_max), 0, arrive, letter);
     }
 }

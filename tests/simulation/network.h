@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/bytes.h"
 #include "member.h"
 
 struct way {
@@ -23,5 +24,8 @@ extern struct way ways[MEMBERS_MAX + 1][MEMBERS_MAX + 1];
 /* As raft_io's send: copies `message`, and calls back later, with 0 or RAFT_NOCONNECTION. */
 void network_send(unsigned from, struct raft_io_send *request, const struct raft_message *message,
                   raft_io_send_cb callback);
+
+/* As transport.h's note. */
+void network_note(unsigned from, unsigned to, uint8_t kind, struct bytes body);
 
 #endif

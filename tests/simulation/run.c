@@ -7,6 +7,7 @@
 #include "events.h"
 #include "member.h"
 #include "model.h"
+#include "rounds.h"
 #include "shim.h"
 #include "store/store.h"
 #include "story.h"
@@ -20,7 +21,7 @@ enum {
 };
 
 int
-run_rules_without(const char *name, struct shim_rules *rules_out)
+run_rules_without(const char *name, struct run_rules *rules_out)
 {
     static const struct {
         const char *name;
@@ -42,11 +43,25 @@ run_rules_without(const char *name, struct shim_rules *rules_out)
         RULE(learn_terms),
 #undef RULE
     };
-    *rules_out = shim_rules_all;
+    static const struct {
+        const char *name;
+        unsigned rule;
+    } rounds[] = {
+        {"round_question", ROUNDS_WITHOUT_QUESTION}, {"round_term", ROUNDS_WITHOUT_TERM},
+        {"round_nonce", ROUNDS_WITHOUT_NONCE},       {"round_voters", ROUNDS_WITHOUT_VOTERS},
+        {"round_next", ROUNDS_WITHOUT_NEXT},
+    };
+    *rules_out = (struct run_rules){.shim = shim_rules_all};
+    for (size_t i = 0; i < sizeof rounds / sizeof rounds[0]; i++) {
+        if (strcmp(rounds[i].name, name) == 0) {
+            rules_out->rounds_without = rounds[i].rule;
+            return 1;
+        }
+    }
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
         if (strcmp(rules[i].name, name) == 0) {
             bool off = false;
-            memcpy((char *)rules_out + rules[i].at, &off, sizeof off);
+            memcpy((char *)&rules_out->shim + rules[i].at, &off, sizeof off);
             return 1;
         }
     }
@@ -126,14 +141,18 @@ run_seed(uint64_t seed, const struct run_options *given)
     const struct climate climate = weather_draw(given->members_count);
     const struct members_options options = {
         .count = climate.members_count,
+        .voters_count = climate.voters_count,
         .log_bytes_max = climate.log_bytes_max,
         .queue_max = climate.queue_max,
-        .rules = given->rules,
+        .rules = &given->rules->shim,
+        .rounds_without = given->rules->rounds_without,
         .directory = given->directory,
     };
-    tell(0, "%u members, %u clients, log of %llu bytes, queue of %u, faults %x for %lld s",
-         climate.members_count, climate.clients_count, (unsigned long long)climate.log_bytes_max,
-         climate.queue_max, climate.kinds, (long long)climate.faults_us / 1000000);
+    tell(0,
+         "%u members (%u vote), %u clients, log of %llu bytes, queue of %u, faults %x for %lld s",
+         climate.members_count, climate.voters_count, climate.clients_count,
+         (unsigned long long)climate.log_bytes_max, climate.queue_max, climate.kinds,
+         (long long)climate.faults_us / 1000000);
     members_birth(&options);
     weather_start(&climate);
     clients_start(climate.clients_count, climate.think_us);

@@ -38,6 +38,7 @@ weather_draw(unsigned members_count)
         .flush_permille = (uint32_t)chance_between(1, 100),
         .clocks_jump = chance_permille(500),
     };
+    drawn.voters_count = drawn.members_count == 5 && chance_permille(500) ? 3 : drawn.members_count;
     if (drawn.log_bytes_max == 0) {
         drawn.log_bytes_max = UINT64_C(1) << 30;
     }
@@ -151,9 +152,80 @@ static void
 delay(unsigned id)
 {
     unsigned other = someone();
+    ways[id][other].delay_us_min = climate.delay_us / 4;
     ways[id][other].delay_us_max = chance_between(10000, 1500000);
     tell(0, "from %u to %u takes up to %lld us", id, other,
          (long long)ways[id][other].delay_us_max);
+}
+
+/*
+ * A leader that lingers: others elect another one while it goes on to hear old answers, and a few
+ * members hear nobody but it. First some are slow towards it, then nothing gets from it to those
+ * who are not its friends, and at last it speaks to all again.
+ */
+static struct {
+    unsigned id;      /* 0: nobody lingers. */
+    uint32_t friends; /* Bits of ids. */
+} lingers;
+
+static void
+set_apart(bool apart)
+{
+    for (unsigned from = 1; from <= climate.members_count; from++) {
+        for (unsigned to = 1; to <= climate.members_count; to++) {
+            bool near = from == lingers.id || (lingers.friends >> from & 1) != 0;
+            bool far = to != lingers.id && (lingers.friends >> to & 1) == 0;
+            if (near && far) {
+                ways[from][to].cut = apart;
+                ways[to][from].cut = apart && from != lingers.id;
+            }
+        }
+    }
+}
+
+static void
+speak_again(void *context)
+{
+    (void)context;
+    if (!mended) {
+        tell(lingers.id, "speaks to all again");
+        set_apart(false);
+    }
+    lingers.id = 0;
+}
+
+static void
+fall_silent(void *context)
+{
+    (void)context;
+    if (!mended) {
+        tell(lingers.id, "speaks to its friends %x alone", lingers.friends);
+        set_apart(true);
+    }
+    event_plan(chance_between(800000, 1600000), 0, speak_again, NULL);
+}
+
+static void
+linger(unsigned id)
+{
+    if (lingers.id != 0) {
+        return;
+    }
+    lingers.id = id;
+    lingers.friends = 0;
+    mend_network(); /* So that the others can elect. */
+    for (unsigned other = 1; other <= climate.members_count; other++) {
+        if (other != id && chance_permille(750)) {
+            /* Less than an election timeout, or it would hear nobody for one. */
+            ways[other][id].delay_us_min = chance_between(100000, 450000);
+            ways[other][id].delay_us_max = ways[other][id].delay_us_min + chance_between(0, 300000);
+        }
+        /* A majority of those who vote must be free to elect another leader. */
+        bool friend = other != id && chance_permille(member_votes(other) ? 100 : 700);
+        lingers.friends |= friend ? UINT32_C(1) << other : 0;
+    }
+    event_plan(chance_between(1, 400000), 0, fall_silent, NULL);
+    tell(id, "some are slow towards it");
 }
 
 static void
@@ -247,7 +319,8 @@ static const struct {
     {jump, false},           {drift, false},
     {slow_disk, false},      {slow_disk, true},
     {fail_disk, false},      {slow_state, false},
-    {lose_requests, false},  {mend_all_ways, false},
+    {lose_requests, false},  {linger, true},
+    {linger, true},          {mend_all_ways, false},
 };
 enum { FAULTS = sizeof faults / sizeof faults[0] };
 

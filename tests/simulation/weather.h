@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 struct climate {
-    unsigned members_count;
+    unsigned members_count, voters_count;
     uint64_t log_bytes_max;
     uint32_t queue_max;
     unsigned clients_count;

@@ -169,7 +169,7 @@ static_assert(QO_ENTRY_COMMANDS_MAX >= QO_OPERATIONS_MAX, "one order.batch fits 
 /* -- consensus: bounds of the log and the links ---------------------------------------------- */
 #define QO_CLUSTER_ID_MAX 63u /* Text. */
 #define QO_PROPOSALS_MAX 64u  /* Under way in one node; the batcher keeps QO_ENTRIES_IN_FLIGHT. */
-#define QO_READ_POINTS_MAX (1u << 16) /* Waiting for a barrier: 16 of each connection. */
+#define QO_READ_POINTS_MAX (1u << 16) /* Waiting for a round: 16 of each connection. */
 #define QO_MANIFEST_BYTES_MAX QO_MIB(1ull)
 #define QO_LOG_BYTES_MAX_DEFAULT QO_MIB(256ull)
 /* Entries between two snapshots, and kept behind one. Guessed: what a start reads in a second. */

@@ -170,8 +170,8 @@ enum qo_error consensus_propose(struct consensus *consensus, struct bytes entry,
 typedef void (*consensus_read_cb)(void *context, enum qo_error status, uint64_t index);
 
 /*
- * Asks for a read point. One barrier serves all that asked before it was proposed; who asks later
- * waits for the next. Returns as consensus_propose(), with QO_READ_POINTS_MAX as the bound.
+ * Asks for a read point: a round of questions to the other members, and no entry of the log. One
+ * serves all that asked before it began; who asks later waits for the next. Returns as consensus_propose(), with QO_READ_POINTS_MAX as the bound.
  */
 enum qo_error consensus_read_point(struct consensus *consensus, consensus_read_cb callback,
                                    void *context) __attribute__((warn_unused_result));

@@ -107,6 +107,16 @@ peek_probe_from_end(struct raft *raft, raft_id id)
 }
 
 void
+peek_probe_at(struct raft *raft, raft_id id, uint64_t next)
+{
+    struct raft_progress *progress = progress_of(raft, id);
+    QO_PRE(progress != NULL && next > progress->match_index);
+    progress->state = PROGRESS_PROBE;
+    progress->snapshot_index = 0;
+    progress->next_index = next;
+}
+
+void
 peek_forget_leader(struct raft *raft)
 {
     QO_PRE(raft->state == RAFT_FOLLOWER);

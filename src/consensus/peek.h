@@ -1,5 +1,5 @@
 /*
- * peek: the one place that reads, and in three cases sets, the fields of libraft's own structures.
+ * peek: the one place that reads, and in some cases sets, the fields of libraft's own structures.
  *
  * libraft 0.15 has no functions for them, but they are public there; a later version hides them.
  * Thread: the loop.
@@ -37,6 +37,10 @@ void peek_lower_next(struct raft *raft, raft_id id, uint64_t next);
 /* If the leader probes this member, lets it probe from the end of its log, as when it was elected:
  * the member's answer says where it really is. Always safe. */
 void peek_probe_from_end(struct raft *raft, raft_id id);
+
+/* Lets the leader send entries from `next` on to this member, which it would send a snapshot.
+ * Always safe: what comes before them is compared. */
+void peek_probe_at(struct raft *raft, raft_id id, uint64_t next);
 
 /* A follower that follows nobody, as after its start: it grants votes to others again. */
 void peek_forget_leader(struct raft *raft);

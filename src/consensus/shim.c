@@ -22,6 +22,7 @@ const struct shim_rules shim_rules_all = {
     .probe_from_end = true,
     .skip_committed = true,
     .learn_terms = true,
+    .believe_refusals = true,
 };
 
 int
@@ -318,6 +319,30 @@ learn_term(struct shim *shim, const struct raft_message *message)
     shim_leave(shim);
 }
 
+/*
+ * S-14, cures a fault that the simulated world found: a member whose acknowledgements were lost,
+ * and which then lacks an entry, refuses what comes next and says where its log ends. libraft
+ * probes from behind what was acknowledged all the same. If the log no longer holds that, it offers
+ * a snapshot and sends no entries for as long as this leader leads, though the log has all that the
+ * member lacks. So a refusal by a member that is to get a snapshot is believed. One such answer
+ * comes per heartbeat, so a member that really lacks more makes no storm.
+ */
+static void
+believe_refusal(struct shim *shim, raft_id id, const struct raft_append_entries_result *answer)
+{
+    struct raft *raft = shim_raft(shim);
+    const struct raft_progress *progress = peek_progress(raft, id);
+    if (!shim->rules.believe_refusals || answer->rejected == 0 ||
+        answer->term != raft->current_term || progress == NULL || !peek_wants_snapshot(progress)) {
+        return;
+    }
+    uint64_t last = peek_last_index(raft);
+    last = answer->last_log_index < last ? answer->last_log_index : last;
+    if (last >= progress->match_index && peek_term(raft, last) != 0) {
+        peek_probe_at(raft, id, last + 1);
+    }
+}
+
 static void
 received(struct raft_io *below, struct raft_message *message)
 {
@@ -338,6 +363,7 @@ received(struct raft_io *below, struct raft_message *message)
             }
         } else if (message->type == RAFT_IO_APPEND_ENTRIES_RESULT) {
             hold_ack(shim, message);
+            believe_refusal(shim, message->server_id, &message->append_entries_result);
         } else if (message->type == RAFT_IO_REQUEST_VOTE) {
             learn_term(shim, message);
         }

@@ -36,6 +36,7 @@ struct shim_rules {
     bool probe_from_end;   /* S-11 */
     bool skip_committed;   /* S-12 */
     bool learn_terms;      /* S-13 */
+    bool believe_refusals; /* S-14 */
 };
 extern const struct shim_rules shim_rules_all;
 

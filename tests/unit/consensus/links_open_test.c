@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "link_state.h"
@@ -385,6 +386,81 @@ a_late_open_does_not_replace_a_newer_one(void **state)
     member_stop(&nine);
 }
 
+static bool
+somebody_dialled(void *context)
+{
+    struct raw *raw = context;
+    int fd = accept(raw->fd, NULL, NULL);
+    if (fd >= 0) {
+        (void)close(raw->fd);
+        raw->fd = fd;
+    }
+    return fd >= 0;
+}
+
+static bool
+prefix_came(void *context)
+{
+    struct raw *raw = context;
+    uint8_t bytes[HELLO_PREFIX_BYTES + 1 + HELLO_BYTES];
+    if (recv(raw->fd, bytes, sizeof bytes, MSG_DONTWAIT) != (ssize_t)sizeof bytes) {
+        return false;
+    }
+    memcpy(raw->their_bytes, bytes + sizeof bytes - HELLO_BYTES, HELLO_BYTES);
+    return true;
+}
+
+static bool
+order_is_two(void *context)
+{
+    const struct member *nine = context;
+    const struct conn *link = links_peer(nine->links, 2)->link;
+    return link != NULL && link->order == 2;
+}
+
+/* Its proof is sent: the decider may have opened it already, and have closed all others. */
+static void
+keeps_what_it_dialled_once_it_has_proved(void **state)
+{
+    static struct member nine, two;
+    const struct member *all[2] = {&nine, &two};
+    struct raw dialled = {0}, first;
+    struct frame frame;
+    (void)state;
+    member_listen(&nine, &loop, 9, "127.0.0.1", 0);
+    member_listen(&two, &loop, 2, "127.0.0.1", 0); /* Only for its port. */
+    (void)uv_poll_stop(&two.incoming);
+    dialled.fd = dup(two.listener);
+    member_start(&nine, (struct links_options){0});
+    member_meets(&nine, all, 2);
+    assert_true(world_run(&loop, somebody_dialled, &dialled));
+    assert_true(world_run(&loop, prefix_came, &dialled));
+    dialled.own = honest();
+    dialled.own.to = 9;
+    hello_write(&dialled.own, dialled.own_bytes);
+    raw_send_frame(&dialled, FRAME_HELLO, bytes_make(dialled.own_bytes, HELLO_BYTES));
+    assert_true(raw_frame(&dialled, &loop, &frame));
+    assert_int_equal(frame.type, FRAME_PROOF);
+
+    raw_dial(&first, nine.port); /* The decider opens what it dialled itself ... */
+    first.own = dialled.own;
+    assert_true(raw_open(&first, &loop, BYTES_NONE));
+    while (!member_up(&nine, 2)) {
+        (void)uv_run(&loop, UV_RUN_ONCE);
+    }
+    assert_non_null(links_peer(nine.links, 2)->dial); /* ... and the other one waits on. */
+    struct sha256 proof = hello_prove(BYTES_NONE, false, dialled.their_bytes, dialled.own_bytes);
+    uint8_t order[8] = {2};
+    raw_send_frame(&dialled, FRAME_PROOF, bytes_make(proof.bytes, sizeof proof.bytes));
+    raw_send_frame(&dialled, FRAME_OPEN, bytes_make(order, sizeof order));
+    assert_true(world_run(&loop, order_is_two, &nine));
+    assert_true(raw_ends(&first, &loop));
+    raw_close(&first);
+    raw_close(&dialled);
+    member_stop(&two);
+    member_stop(&nine);
+}
+
 static void
 knows_addresses(void **state)
 {
@@ -438,6 +514,8 @@ main(void)
         cmocka_unit_test_setup_teardown(the_other_side_replaces_what_the_decider_believes_in,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_late_open_does_not_replace_a_newer_one, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(keeps_what_it_dialled_once_it_has_proved, set_up,
                                         tear_down),
         cmocka_unit_test(knows_addresses),
         cmocka_unit_test(knows_an_opening_by_its_first_bytes),

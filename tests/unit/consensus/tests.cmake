@@ -30,6 +30,6 @@ target_include_directories(qo_links_testing PUBLIC "${PROJECT_SOURCE_DIR}/src/co
 target_link_libraries(qo_links_testing PUBLIC
     qo_consensus qo_test_support PkgConfig::RAFT PkgConfig::UV PRIVATE qo_flags)
 
-foreach(file accept links_message links_open links_carry)
+foreach(file accept links_message links_open links_carry links_paths)
     qo_unit_test(consensus/${file} LINKS qo_links_testing)
 endforeach()

@@ -18,7 +18,8 @@ LIBRARY = quorder.BUILD / "tests" / "integration" / "lost_writes.so"
 class CrashLostWrites(crash_test.Crash):
     kills = scale(2, 16, 50)
     all_of = 2
-    environment = f"LD_PRELOAD={LIBRARY} QO_LOST_DELAY_US=3000"
+    # Long enough that an answer gets out before the write, on a busy machine too, if nothing waits.
+    environment = f"LD_PRELOAD={LIBRARY} QO_LOST_DELAY_US=10000"
 
     def test_nothing_acknowledged_is_lost(self):
         super().test_nothing_acknowledged_is_lost()

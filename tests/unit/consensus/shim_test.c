@@ -334,6 +334,19 @@ takes_a_send_that_nobody_waits_for(void **state)
     assert_int_equal(fake->told, 0);
 }
 
+/* Its append was under way when the leader's process ended. */
+static void
+answers_nobody_whose_leader_is_gone(void **state)
+{
+    struct raft_message answer = {.type = RAFT_IO_APPEND_ENTRIES_RESULT};
+    struct raft_io_send send;
+    (void)state;
+    assert_int_equal(fake->shim.io.send(&fake->shim.io, &send, &answer, told_send), 0);
+    assert_true(fake->sends_count == 0 && fake->told == 0);
+    tick_after(50);
+    assert_true(fake->told == 1 && fake->told_status == 0);
+}
+
 /* -- Acknowledging ----------------------------------------------------------------------------- */
 
 /* Mutant ACK_BEFORE_SYNC must fail here. */
@@ -722,6 +735,7 @@ main(void)
         cmocka_unit_test_setup(never_calls_back_inside, set_up),
         cmocka_unit_test_setup(never_returns_an_error_of_send, set_up),
         cmocka_unit_test_setup(takes_a_send_that_nobody_waits_for, set_up),
+        cmocka_unit_test_setup(answers_nobody_whose_leader_is_gone, set_up),
         cmocka_unit_test_setup(tells_of_an_append_only_once_the_disk_has_it, set_up),
         cmocka_unit_test_setup(tells_a_leader_of_the_next_batch_when_the_last_is_committed, set_up),
         cmocka_unit_test_setup(ends_the_process_before_libraft_hears_of_a_failed_disk, set_up),

@@ -395,6 +395,23 @@ clients_waiting_us(void)
     return longest_us;
 }
 
+void
+clients_tell(void)
+{
+    static const char *const kinds[] = {
+        [REQUEST_DEFINE] = "defining", [REQUEST_WRITE] = "writing", [REQUEST_READ] = "reading"};
+    for (unsigned i = 0; i < count; i++) {
+        const struct client *client = &clients[i];
+        if (client->busy) {
+            tell(0,
+                 "client %u waits for %s order %u, request %u, attempt %u since the first of %u, "
+                 "asks %u",
+                 i, kinds[client->request.kind], client->request.wishes[0].order,
+                 client->request.number, client->attempt, client->first_attempt, client->target);
+        }
+    }
+}
+
 bool
 consumers_done(void)
 {

@@ -20,6 +20,8 @@ void clients_stop(void);
 bool clients_idle(void);
 /* A client that waits longest has waited so long. */
 int64_t clients_waiting_us(void);
+/* Who waits for what, for the story. */
+void clients_tell(void);
 /* Every consumer has had all events. */
 bool consumers_done(void);
 

@@ -56,6 +56,12 @@ chance_permille(uint32_t permille)
     return chance_below(1000) < permille;
 }
 
+uint64_t *
+events_chance(void)
+{
+    return &chance;
+}
+
 static bool
 before(const struct event *a, const struct event *b)
 {

@@ -31,5 +31,7 @@ uint64_t chance_below(uint64_t bound);
 int64_t chance_between(int64_t from, int64_t to);
 /* True so many times in a thousand. */
 bool chance_permille(uint32_t permille);
+/* The state of the stream, for what draws with support/seed.h. */
+uint64_t *events_chance(void);
 
 #endif

@@ -16,7 +16,6 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "run.h"
-#include "shim.h"
 #include "story.h"
 
 enum {
@@ -29,7 +28,7 @@ struct campaign {
     uint64_t first, seeds; /* seeds 0: as many as there is time for. */
     int64_t time_us;       /* 0: as long as it takes. */
     bool replay, expect_finding, quiet;
-    struct run_rules rules;
+    struct world_rules rules;
     const char *without; /* NULL: all rules. */
     uint64_t members;    /* 0: as the seed says. */
     char directory[64];
@@ -60,9 +59,10 @@ be_run(const struct campaign *campaign, uint64_t seed)
     }
     log_set_level(campaign->replay ? LOG_INFO : LOG_ERROR);
     (void)alarm(SEED_SECONDS_MAX);
-    run_seed(seed, &(struct run_options){.rules = &campaign->rules,
-                                         .members_count = (unsigned)campaign->members,
-                                         .directory = campaign->directory});
+    run_seed(seed, &(struct run_options){
+                       .rules = &campaign->rules,
+                       .members_count = (unsigned)campaign->members,
+                   });
     _exit(0);
 }
 
@@ -170,12 +170,15 @@ summary(const struct campaign *campaign)
                  " s (%" PRIu64 " a s); %" PRIu64 " done, %" PRIu64 " refused, %" PRIu64
                  " replayed, %" PRIu64 " unknown, %" PRIu64 " reads, %" PRIu64 " fed, %" PRIu64
                  " fired; %" PRIu64 " terms, %" PRIu64 " crashes, %" PRIu64 " torn, %" PRIu64
-                 " snapshots, %" PRIu64 " failed disks, %" PRIu64 " to rebuild\n",
+                 " snapshots, %" PRIu64 " failed disks, %" PRIu64 " times no room, %" PRIu64
+                 " flipped bits, %" PRIu64 " logs refused, %" PRIu64 " to rebuild, %" PRIu64
+                 " stuck by that\n",
                  program, campaign->done, campaign->failed, simulated, real_us / 1000000,
                  counts->simulated_us / (uint64_t)(real_us > 0 ? real_us : 1), counts->acknowledged,
                  counts->refused, counts->replayed, counts->unknown, counts->reads, counts->fed,
                  counts->fired, counts->terms, counts->crashes, counts->torn, counts->snapshots,
-                 counts->storage_failures, counts->rebuilds);
+                 counts->storage_failures, counts->no_room, counts->flips, counts->lost,
+                 counts->rebuilds, counts->stuck);
 }
 
 static int

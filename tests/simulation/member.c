@@ -5,32 +5,36 @@
 #include <setjmp.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/bytes.h"
 #include "ground.h"
 #include "media.h"
 #include "network.h"
 #include "peek.h"
+#include "run.h"
 #include "server.h"
 #include "state.h" /* Of consensus. */
 #include "story.h"
 #include "truth.h"
 
-enum { PATH_BYTES = 512 };
+/* What the log of a member that is down holds. */
+struct shadow {
+    bool known;
+    uint64_t first, last;
+    uint64_t *terms; /* [index - first] */
+};
 
 struct member {
     unsigned id;
-    bool up, end_expected;
+    bool up, end_expected, flipped, lost;
     uint64_t life;
     int64_t stopped_until_us;
     /* Clocks: what they showed at `since_us` of the true time, and how fast they run since. */
     int64_t since_us, monotonic_us, wall_ahead_us;
     int32_t drift_ppm;
     struct disk disk;
-    struct transport transport;
+    struct shadow shadow;
     /* Of this life. */
-    struct ground *ground;
     struct consensus *consensus;
     struct store *store;
     struct server *server;
@@ -167,6 +171,7 @@ checkpoint(void *context, uint64_t index, uint64_t term, struct buf *manifest_ou
     QO_ASSERT(store_applied(member->store)->index >= index);
     store_checkpoint(member->store, &applied);
     member_may_die(member->id);
+    story->counts.snapshots++;
     buf_append(manifest_out, "checkpoint", 10);
     *applied_out = applied.index;
     return true;
@@ -181,22 +186,6 @@ restore(void *context, struct bytes manifest, uint64_t index)
            (unsigned long long)index, (unsigned long long)store_applied(member->store)->index);
 }
 
-/* Who is in the simulated network is fixed. */
-static void
-take_part(void *context, const struct transport_member *given, uint32_t count)
-{
-    (void)context;
-    (void)given;
-    QO_ASSERT(count == options.count);
-}
-
-static void
-send_note(void *context, uint32_t to, uint8_t kind, struct bytes body)
-{
-    const struct member *member = context;
-    network_note(member->id, to, kind, body);
-}
-
 /* -- Lives ------------------------------------------------------------------------------------- */
 
 void
@@ -207,9 +196,8 @@ members_birth(const struct members_options *given)
     for (unsigned id = 1; id <= options.count; id++) {
         struct member *member = &members[id];
         *member = (struct member){.id = id, .monotonic_us = monotonic_start_us * (int64_t)id};
-        member->transport =
-            (struct transport){.context = member, .members = take_part, .note = send_note};
-        disk_birth(&member->disk, options.count);
+        disk_init(&member->disk, id);
+        ground_birth(&member->disk, options.count, options.segment_bytes);
     }
 }
 
@@ -232,6 +220,26 @@ identity_of(const struct member *member, struct consensus_identity *identity)
     }
 }
 
+/* A log that refuses is a finding, unless bits were flipped in it. */
+static struct io *
+open_log(struct member *member)
+{
+    struct log_failure failure;
+    const struct ground_options ground_options = {.id = member->id,
+                                                  .disk = &member->disk,
+                                                  .keep_bytes = options.keep_bytes,
+                                                  .without = options.rules->log_without};
+    struct io *io = ground_open(&ground_options, &failure);
+    if (io == NULL) {
+        EXPECT(member->flipped, "member %u cannot open its log: %s", member->id, failure.text);
+        tell(member->id, "its log refuses: %s", failure.text);
+        story->counts.lost++;
+        member->lost = true;
+        member_die("its log is lost");
+    }
+    return io;
+}
+
 /* As node_run() of the server does it. */
 static void
 begin_life(void *context)
@@ -250,22 +258,21 @@ begin_life(void *context)
                    .restore = restore},
     };
     struct consensus_ground ground = {.where = "memory",
-                                      .rules = options.rules,
-                                      .transport = &member->transport,
-                                      .rounds_without = options.rounds_without};
+                                      .rules = &options.rules->shim,
+                                      .rounds_without = options.rules->rounds_without};
     identity_of(member, &ground.identity);
-    member->ground = ground_open(member->id, &member->disk, options.count);
-    ground.below = ground_io(member->ground);
+    network_begin(member->id);
+    ground.io = open_log(member);
     member->consensus = consensus_build(&consensus_options, &ground);
     member->store = store_open(&store_options);
     member->server = server_open(member->id, member->consensus, member->store);
     const struct applied_point *applied = store_applied(member->store);
-    tell(member->id, "starts: log %llu to %llu, term %llu, store at %llu",
-         (unsigned long long)member->disk.first_index,
-         (unsigned long long)disk_last_index(&member->disk), (unsigned long long)member->disk.term,
-         (unsigned long long)applied->index);
     truth_started(member->id, applied);
     consensus_start(member->consensus, applied->index, applied->term);
+    const struct raft *raft = &member->consensus->raft;
+    tell(member->id, "starts: log %llu to %llu, term %llu, store at %llu",
+         (unsigned long long)peek_first_index(raft), (unsigned long long)peek_last_index(raft),
+         raft->current_term, (unsigned long long)applied->index);
 }
 
 void
@@ -277,7 +284,6 @@ member_start(unsigned id)
     member->end_expected = false;
     member->stopped_until_us = 0;
     member->checked_index = 0;
-    member->ground = NULL;
     member->consensus = NULL;
     member->server = NULL;
     member_run(id, begin_life, member);
@@ -290,10 +296,10 @@ member_crash(unsigned id, const char *why)
     QO_PRE(member->up && running == 0);
     tell(id, "dies: %s", why);
     story->counts.crashes++;
-    if (member->ground != NULL) {
-        ground_crash(member->ground);
-    }
+    disk_crash(&member->disk);
+    network_gone(id);
     media_crash(id);
+    member->shadow.known = false;
     member->up = false;
     member->life++;
     member->server = NULL;
@@ -327,13 +333,26 @@ member_set_deaths(uint32_t permille)
     deaths_permille = permille;
 }
 
+bool
+member_is_to_die(unsigned id)
+{
+    QO_PRE(running == id);
+    return chance_permille(deaths_permille);
+}
+
+void
+member_die(const char *why)
+{
+    QO_PRE(running != 0);
+    (void)snprintf(last_words, sizeof last_words, "%s", why);
+    longjmp(escape, 1);
+}
+
 void
 member_may_die(unsigned id)
 {
-    QO_PRE(running == id);
-    if (chance_permille(deaths_permille)) {
-        (void)snprintf(last_words, sizeof last_words, "in the middle of something");
-        longjmp(escape, 1);
+    if (member_is_to_die(id)) {
+        member_die("in the middle of something");
     }
 }
 
@@ -346,7 +365,7 @@ check_committed(struct member *member)
     while (member->checked_index < raft->commit_index) {
         uint64_t index = member->checked_index + 1;
         const struct raft_entry *entry = peek_entry(raft, index);
-        EXPECT(entry != NULL || index <= disk_last_index(&member->disk),
+        EXPECT(entry != NULL || index <= raft->log.snapshot.last_index,
                "member %u lacks entry %llu, which it says is committed", member->id,
                (unsigned long long)index);
         if (entry != NULL) {
@@ -395,12 +414,6 @@ member_disk(unsigned id)
     return &members[id].disk;
 }
 
-struct ground *
-member_ground(unsigned id)
-{
-    return members[id].ground;
-}
-
 struct consensus *
 member_consensus(unsigned id)
 {
@@ -422,12 +435,110 @@ member_has_executed_all(unsigned id)
 bool
 member_needs_rebuild(unsigned id)
 {
-    uint64_t common = truth_common(&members[id].disk);
-    bool needs = false;
-    for (unsigned other = 1; other <= options.count; other++) {
-        needs = needs || common < members[other].disk.first_index;
+    uint64_t common = members[id].lost ? 0 : truth_common(id);
+    bool needs = members[id].lost;
+    for (unsigned other = 1; other <= options.count && !needs; other++) {
+        needs = !members[other].lost && common + 1 < member_log_first(other);
     }
     return needs;
+}
+
+/* -- What is on disks -------------------------------------------------------------------------- */
+
+/* Opens a copy of the disk's log, as the member would. */
+static struct log *
+open_copy(const struct member *member, struct disk *copy)
+{
+    struct log_failure failure;
+    disk_copy(copy, &member->disk);
+    const struct log_options log_options = {.disk = &copy->table,
+                                            .without = options.rules->log_without};
+    return log_open(&log_options, &failure);
+}
+
+static void
+look_at_disk(struct member *member)
+{
+    struct shadow *shadow = &member->shadow;
+    struct disk copy;
+    struct log *log = open_copy(member, &copy);
+    mem_free(shadow->terms);
+    *shadow = (struct shadow){.known = true, .first = 1};
+    if (log != NULL) {
+        const struct log_loaded *loaded = log_loaded(log);
+        shadow->first = loaded->first_index;
+        shadow->last = loaded->first_index + loaded->count - 1;
+        shadow->terms = mem_alloc((loaded->count + 1) * sizeof shadow->terms[0]);
+        for (size_t i = 0; i < loaded->count; i++) {
+            shadow->terms[i] = loaded->entries[i].term;
+        }
+        log_free(log);
+    }
+    disk_free(&copy);
+}
+
+static const struct shadow *
+shadow_of(unsigned id)
+{
+    if (!members[id].shadow.known) {
+        look_at_disk(&members[id]);
+    }
+    return &members[id].shadow;
+}
+
+uint64_t
+member_log_first(unsigned id)
+{
+    return members[id].up ? peek_first_index(&members[id].consensus->raft) : shadow_of(id)->first;
+}
+
+uint64_t
+member_log_last(unsigned id)
+{
+    return members[id].up ? peek_last_index(&members[id].consensus->raft) : shadow_of(id)->last;
+}
+
+uint64_t
+member_log_term(unsigned id, uint64_t index)
+{
+    if (members[id].up) {
+        return peek_term(&members[id].consensus->raft, index);
+    }
+    const struct shadow *shadow = shadow_of(id);
+    return index < shadow->first || index > shadow->last ? 0 : shadow->terms[index - shadow->first];
+}
+
+bool
+member_flip(unsigned id)
+{
+    struct member *member = &members[id];
+    struct log_status status = {0};
+    struct disk copy;
+    QO_PRE(!member->up && !member->lost);
+    struct log *log = open_copy(member, &copy);
+    if (log != NULL) {
+        log_status(log, &status);
+        log_free(log);
+    }
+    disk_free(&copy);
+    if (log == NULL || !disk_flip(&member->disk, status.mark == status.sequence)) {
+        return false;
+    }
+    member->flipped = true;
+    member->shadow.known = false;
+    return true;
+}
+
+bool
+member_flipped(unsigned id)
+{
+    return members[id].flipped;
+}
+
+bool
+member_lost(unsigned id)
+{
+    return members[id].lost;
 }
 
 void
@@ -440,10 +551,9 @@ member_tell(unsigned id)
     }
     static const char *const states[] = {"unavailable", "follower", "candidate", "leader"};
     const struct raft *raft = &member->consensus->raft;
-    tell(id, "%s in term %llu, vote %llu; log to %llu, stored %llu, on disk %llu, committed %llu",
+    tell(id, "%s in term %llu, vote %llu; log to %llu, stored %llu, committed %llu",
          states[raft->state], raft->current_term, raft->voted_for,
-         raft_last_index((void *)(uintptr_t)raft), raft->last_stored,
-         (unsigned long long)disk_last_index(&member->disk), raft->commit_index);
+         raft_last_index((void *)(uintptr_t)raft), raft->last_stored, raft->commit_index);
     tell(id, "handed over %llu, executed %llu of %llu%s%s%s",
          (unsigned long long)member->consensus->delivered_index,
          (unsigned long long)store_applied(member->store)->index, (unsigned long long)truth_head(),

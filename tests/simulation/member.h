@@ -18,18 +18,17 @@ enum { MEMBERS_MAX = 5 };
 
 struct consensus;
 struct disk;
-struct ground;
-struct shim_rules;
 struct store;
+struct world_rules;
 
 struct members_options {
     unsigned count;
     unsigned voters_count;  /* The first so many; the others only follow. */
     uint64_t log_bytes_max; /* Of consensus. */
     uint32_t queue_max;     /* Entries handed over and not executed, over which there is no room. */
-    const struct shim_rules *rules; /* Borrowed for ever. */
-    unsigned rounds_without;        /* Of enum rounds_without. */
-    const char *directory;          /* For the ballots, which are real files. Borrowed for ever. */
+    uint32_t segment_bytes; /* Of a file of the log. */
+    uint64_t keep_bytes;    /* Of segments that may go. */
+    const struct world_rules *rules; /* run.h. Borrowed for ever. */
 };
 
 /* All are born, none is up. */
@@ -49,12 +48,21 @@ void member_crash(unsigned id, const char *why);
 void member_run(unsigned id, event_fn run, void *context);
 /* Inside member_run(): its life may end here, and does so as often as member_set_deaths() says. */
 void member_may_die(unsigned id);
+/* The same in two steps, for who has something to do between them. */
+bool member_is_to_die(unsigned id);
+_Noreturn void member_die(const char *why);
 void member_set_deaths(uint32_t permille);
 /* A failure of its disk was arranged, so it may end itself because of it. */
 void member_expect_end(unsigned id);
 /* For fatal.c: our code says that the node cannot go on. */
 _Noreturn void member_fatal(enum fatal_reason reason, const char *text);
 bool member_running(void);
+
+/* A bit of what is at rest flips while it is down (disk_flip()); false: none did. From then on its
+ * log may refuse to start, and it is then lost for good. */
+bool member_flip(unsigned id);
+bool member_flipped(unsigned id);
+bool member_lost(unsigned id);
 
 /* It does nothing for so long: as a process that was stopped, or a machine that slept. */
 void member_stop(unsigned id, int64_t for_us);
@@ -72,13 +80,16 @@ void member_set_drift(unsigned id, int32_t ppm);
 /* -- Parts ------------------------------------------------------------------------------------- */
 
 struct disk *member_disk(unsigned id);
-struct ground *member_ground(unsigned id);
 struct consensus *member_consensus(unsigned id);
 struct store *member_store(unsigned id);
 /* All that was handed over to its state is executed. */
 bool member_has_executed_all(unsigned id);
-/* It lacks entries that a member's log no longer has, so that it can never catch up. */
+/* It lacks entries that a member's log no longer has, or its log is lost: it can never catch up. */
 bool member_needs_rebuild(unsigned id);
+/* What its log holds, in memory or on the disk of one who is down. Term 0: not known. */
+uint64_t member_log_first(unsigned id);
+uint64_t member_log_last(unsigned id);
+uint64_t member_log_term(unsigned id, uint64_t index);
 bool member_leads(unsigned id);
 /* Where it stands, for the story. */
 void member_tell(unsigned id);

@@ -11,15 +11,16 @@
 #include "story.h"
 
 struct way ways[MEMBERS_MAX + 1][MEMBERS_MAX + 1];
+static struct transport_client clients[MEMBERS_MAX + 1]; /* All 0 until it has started. */
 
 /* A message or a note on its way: nothing in it points into the sender. */
 struct letter {
     unsigned from, to;
-    uint8_t note;                /* Its kind; 0: a message. */
+    uint8_t note_kind;           /* 0: it is a message. */
     struct raft_message message; /* Without entries and snapshot. */
     struct raft_entry *entries;  /* Their bytes in `blob`, one behind the other. */
     unsigned entries_count;
-    uint8_t *blob; /* Of the entries, of the snapshot or of the note. */
+    uint8_t *blob; /* Of the entries, of the snapshot, or the note. */
     size_t blob_size;
 };
 
@@ -55,8 +56,9 @@ copy_entries(struct letter *letter, const struct raft_append_entries *from)
 }
 
 static struct letter *
-letter_make(unsigned from, const struct raft_message *message)
+letter_make(unsigned from, const void *what)
 {
+    const struct raft_message *message = what;
     struct letter *letter = mem_zalloc(sizeof *letter);
     letter->from = from;
     letter->to = (unsigned)message->server_id;
@@ -110,14 +112,18 @@ static void
 receive(void *context)
 {
     const struct letter *letter = context;
-    struct raft_message message;
-    if (letter->note != 0) {
-        consensus_noted(member_consensus(letter->to), letter->from, letter->note,
-                        bytes_make(letter->blob, letter->blob_size));
+    const struct transport_client *client = &clients[letter->to];
+    if (client->message == NULL) {
         return;
     }
+    if (letter->note_kind != 0) {
+        client->note(client->context, letter->from, letter->note_kind,
+                     bytes_make(letter->blob, letter->blob_size));
+        return;
+    }
+    struct raft_message message;
     open_letter(letter, &message);
-    ground_deliver(member_ground(letter->to), &message);
+    client->message(client->context, &message);
 }
 
 static void
@@ -144,17 +150,12 @@ was_sent(void *context)
     sent.callback(sent.request, sent.status);
 }
 
-void
-network_send(unsigned from, struct raft_io_send *request, const struct raft_message *message,
-             raft_io_send_cb callback)
+/* It is lost, or arrives some time later, perhaps twice. */
+static void
+post(unsigned from, unsigned to, struct letter *(*make)(unsigned from, const void *what),
+     const void *what)
 {
-    unsigned to = (unsigned)message->server_id;
-    QO_PRE(to >= 1 && to <= members_count() && to != from);
     const struct way *way = &ways[from][to];
-    struct sent *sent = mem_alloc(sizeof *sent);
-    bool broken = (way->cut || !member_up(to)) && chance_permille(500);
-    *sent = (struct sent){request, callback, broken ? RAFT_NOCONNECTION : 0};
-    event_plan(chance_between(1, 200), from, was_sent, sent);
     story->counts.messages++;
     if (way->cut || chance_permille(way->loss_permille)) {
         story->counts.lost_messages++;
@@ -162,25 +163,131 @@ network_send(unsigned from, struct raft_io_send *request, const struct raft_mess
     }
     for (unsigned copies = chance_permille(way->repeat_permille) ? 2 : 1; copies > 0; copies--) {
         event_plan(chance_between(way->delay_us_min, way->delay_us_max), 0, arrive,
-                   letter_make(from, message));
+                   make(from, what));
     }
 }
 
-void
-network_note(unsigned from, unsigned to, uint8_t kind, struct bytes body)
+/* -- The transport of a member ----------------------------------------------------------------- */
+
+static unsigned
+id_of(const void *context)
 {
-    QO_PRE(to >= 1 && to <= members_count() && to != from && kind != 0);
-    const struct way *way = &ways[from][to];
-    story->counts.messages++;
-    if (way->cut || chance_permille(way->loss_permille)) {
-        story->counts.lost_messages++;
-        return;
+    return (unsigned)((const struct transport_client *)context - clients);
+}
+
+static void
+start(void *context, const struct transport_client *client)
+{
+    QO_PRE(((struct transport_client *)context)->message == NULL);
+    *(struct transport_client *)context = *client;
+}
+
+static void
+set_members(void *context, const struct transport_member *members, uint32_t count)
+{
+    (void)context;
+    QO_PRE(count == members_count() && members[0].id == 1);
+}
+
+static int
+send_message(void *context, struct raft_io_send *request, const struct raft_message *message,
+             raft_io_send_cb callback)
+{
+    unsigned from = id_of(context), to = (unsigned)message->server_id;
+    QO_PRE(to >= 1 && to <= members_count() && to != from);
+    struct sent *sent = mem_alloc(sizeof *sent);
+    bool broken = (ways[from][to].cut || !member_up(to)) && chance_permille(500);
+    *sent = (struct sent){request, callback, broken ? RAFT_NOCONNECTION : 0};
+    event_plan(chance_between(1, 200), from, was_sent, sent);
+    post(from, to, letter_make, message);
+    return 0;
+}
+
+struct note {
+    unsigned to;
+    uint8_t kind;
+    struct bytes body;
+};
+
+static struct letter *
+note_make(unsigned from, const void *what)
+{
+    const struct note *note = what;
+    struct letter *letter = mem_zalloc(sizeof *letter);
+    letter->from = from;
+    letter->to = note->to;
+    letter->note_kind = note->kind;
+    letter->blob_size = note->body.size;
+    letter->blob = mem_alloc(letter->blob_size + 1);
+    memcpy(letter->blob, note->body.data, letter->blob_size);
+    return letter;
+}
+
+static void
+send_note(void *context, uint32_t to, uint8_t kind, struct bytes body)
+{
+    const struct note note = {to, kind, body};
+    QO_PRE(to >= 1 && to <= members_count() && kind != 0 && body.size <= QO_LINK_NOTE_BYTES_MAX);
+    post(id_of(context), to, note_make, &note);
+}
+
+const struct transport *
+network_transport(unsigned id)
+{
+    static struct transport transports[MEMBERS_MAX + 1];
+    QO_PRE(id >= 1 && id <= MEMBERS_MAX);
+    transports[id] = (struct transport){.context = &clients[id],
+                                        .start = start,
+                                        .members = set_members,
+                                        .send = send_message,
+                                        .note = send_note};
+    return &transports[id];
+}
+
+void
+network_begin(unsigned id)
+{
+    clients[id] = (struct transport_client){0};
+}
+
+/* -- Hints that a process has ended ------------------------------------------------------------ */
+
+static void
+hear(void *context)
+{
+    const struct letter *letter = context;
+    const struct transport_client *client = &clients[letter->to];
+    if (client->gone != NULL) {
+        story->counts.hints++;
+        client->gone(client->context, letter->from);
     }
-    for (unsigned copies = chance_permille(way->repeat_permille) ? 2 : 1; copies > 0; copies--) {
-        struct letter *letter = mem_zalloc(sizeof *letter);
-        *letter = (struct letter){.from = from, .to = to, .note = kind, .blob_size = body.size};
-        letter->blob = mem_alloc(body.size + 1);
-        memcpy(letter->blob, body.data, body.size);
-        event_plan(chance_between(way->delay_us_min, way->delay_us_max), 0, arrive, letter);
+}
+
+static void
+hint_arrives(void *context)
+{
+    struct letter *letter = context;
+    if (member_up(letter->to) && member_stopped_until_us(letter->to) <= events_now_us()) {
+        member_run(letter->to, hear, letter);
+    }
+    letter_free(letter);
+}
+
+void
+network_hint(unsigned to, unsigned id)
+{
+    struct letter *letter = mem_zalloc(sizeof *letter);
+    letter->from = id;
+    letter->to = to;
+    event_plan(chance_between(100, 5000), 0, hint_arrives, letter);
+}
+
+void
+network_gone(unsigned id)
+{
+    for (unsigned to = 1; to <= members_count(); to++) {
+        if (to != id && !ways[id][to].cut && !ways[to][id].cut && chance_permille(700)) {
+            network_hint(to, id);
+        }
     }
 }

@@ -11,6 +11,7 @@
 
 #include "common/bytes.h"
 #include "member.h"
+#include "transport.h"
 
 struct way {
     bool cut; /* Nothing arrives, also nothing that was on it already. */
@@ -21,11 +22,15 @@ struct way {
 /* [from][to], by ids from 1. */
 extern struct way ways[MEMBERS_MAX + 1][MEMBERS_MAX + 1];
 
-/* As raft_io's send: copies `message`, and calls back later, with 0 or RAFT_NOCONNECTION. */
-void network_send(unsigned from, struct raft_io_send *request, const struct raft_message *message,
-                  raft_io_send_cb callback);
+/* What member `id` stands on (consensus/transport.h), the same in all its lives. */
+const struct transport *network_transport(unsigned id);
 
-/* As transport.h's note. */
-void network_note(unsigned from, unsigned to, uint8_t kind, struct bytes body);
+/* A life of `id` begins, which has not called start() yet. */
+void network_begin(unsigned id);
+
+/* The process of `id` has ended: others may be told so. */
+void network_gone(unsigned id);
+/* Member `to` is told so of `id`, true or not. */
+void network_hint(unsigned to, unsigned id);
 
 #endif

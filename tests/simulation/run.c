@@ -5,10 +5,10 @@
 
 #include "clients.h"
 #include "events.h"
+#include "log.h" /* Of consensus, as the next. */
 #include "member.h"
 #include "model.h"
 #include "rounds.h"
-#include "shim.h"
 #include "store/store.h"
 #include "story.h"
 #include "truth.h"
@@ -20,8 +20,8 @@ enum {
     LEVEL_US = 20000000,    /* and everybody has the same within this. */
 };
 
-int
-run_rules_without(const char *name, struct run_rules *rules_out)
+bool
+run_rules_without(const char *name, struct world_rules *rules_out)
 {
     static const struct {
         const char *name;
@@ -41,37 +41,43 @@ run_rules_without(const char *name, struct run_rules *rules_out)
         RULE(probe_from_end),
         RULE(skip_committed),
         RULE(learn_terms),
+        RULE(believe_refusals),
 #undef RULE
     };
     static const struct {
         const char *name;
-        unsigned rule;
-    } rounds[] = {
-        {"round_question", ROUNDS_WITHOUT_QUESTION}, {"round_term", ROUNDS_WITHOUT_TERM},
-        {"round_nonce", ROUNDS_WITHOUT_NONCE},       {"round_voters", ROUNDS_WITHOUT_VOTERS},
-        {"round_next", ROUNDS_WITHOUT_NEXT},
+        unsigned log, rounds;
+    } parts[] = {
+        {"log_durable", LOG_WITHOUT_DURABLE, 0},    {"log_tearing", LOG_WITHOUT_TEARING, 0},
+        {"log_chain", LOG_WITHOUT_CHAIN, 0},        {"log_seed", LOG_WITHOUT_SEED, 0},
+        {"log_mark", LOG_WITHOUT_MARK, 0},          {"log_dropping", LOG_WITHOUT_DROPPING, 0},
+        {"log_copy", LOG_WITHOUT_COPY, 0},          {"round_question", 0, ROUNDS_WITHOUT_QUESTION},
+        {"round_term", 0, ROUNDS_WITHOUT_TERM},     {"round_nonce", 0, ROUNDS_WITHOUT_NONCE},
+        {"round_voters", 0, ROUNDS_WITHOUT_VOTERS}, {"round_next", 0, ROUNDS_WITHOUT_NEXT},
+
     };
-    *rules_out = (struct run_rules){.shim = shim_rules_all};
-    for (size_t i = 0; i < sizeof rounds / sizeof rounds[0]; i++) {
-        if (strcmp(rounds[i].name, name) == 0) {
-            rules_out->rounds_without = rounds[i].rule;
-            return 1;
+    *rules_out = (struct world_rules){.shim = shim_rules_all};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        if (strcmp(parts[i].name, name) == 0) {
+            rules_out->log_without = parts[i].log;
+            rules_out->rounds_without = parts[i].rounds;
+            return true;
         }
     }
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
         if (strcmp(rules[i].name, name) == 0) {
             bool off = false;
             memcpy((char *)&rules_out->shim + rules[i].at, &off, sizeof off);
-            return 1;
+            return true;
         }
     }
-    return 0;
+    return false;
 }
 
 static bool
 takes_part(unsigned id)
 {
-    return id != weather_left_down() && !member_needs_rebuild(id);
+    return !weather_stays_down(id) && !member_needs_rebuild(id);
 }
 
 /* Everybody who can has executed everything, consumers have had it all, and timers have fired. */
@@ -96,12 +102,25 @@ run_until(int64_t until_us)
     }
 }
 
+/* Else a member must be rebuilt before anything goes on: there is no way to yet. */
+static bool
+majority_takes_part(void)
+{
+    unsigned count = 0, voters = 0;
+    for (unsigned id = 1; id <= members_count(); id++) {
+        count += member_votes(id) && takes_part(id);
+        voters += member_votes(id);
+    }
+    return count > voters / 2;
+}
+
 static void
 tell_who_is_behind(void)
 {
     for (unsigned id = 1; id <= members_count(); id++) {
         member_tell(id);
     }
+    clients_tell();
     tell(0, "%u deadlines are open, last event %llu", model_overdue(INT64_MAX),
          (unsigned long long)model_seq());
 }
@@ -115,6 +134,10 @@ check_liveness(const struct climate *climate)
     int64_t end_us = events_now_us() + ANSWERED_US;
     while (!clients_idle() && events_now_us() < end_us) {
         (void)event_next(end_us);
+    }
+    if (!majority_takes_part()) {
+        story->counts.stuck++;
+        return;
     }
     if (!clients_idle()) {
         tell_who_is_behind();
@@ -143,10 +166,10 @@ run_seed(uint64_t seed, const struct run_options *given)
         .count = climate.members_count,
         .voters_count = climate.voters_count,
         .log_bytes_max = climate.log_bytes_max,
+        .segment_bytes = climate.segment_bytes,
+        .keep_bytes = climate.keep_bytes,
         .queue_max = climate.queue_max,
-        .rules = &given->rules->shim,
-        .rounds_without = given->rules->rounds_without,
-        .directory = given->directory,
+        .rules = given->rules,
     };
     tell(0,
          "%u members (%u vote), %u clients, log of %llu bytes, queue of %u, faults %x for %lld s",

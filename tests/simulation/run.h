@@ -2,27 +2,28 @@
 #ifndef SIMULATION_RUN_H
 #define SIMULATION_RUN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "shim.h"
 
-/* What a run leaves out. */
-struct run_rules {
+/* Rules of ours that can be left out, to see what is found then. */
+struct world_rules {
     struct shim_rules shim;
-    unsigned rounds_without; /* Of enum rounds_without. */
+    unsigned log_without;    /* enum log_without */
+    unsigned rounds_without; /* enum rounds_without */
 };
 
 struct run_options {
-    const struct run_rules *rules;
+    const struct world_rules *rules;
     unsigned members_count; /* 0: from chance. */
-    const char *directory;  /* Empty. */
 };
 
 /* Returns if nothing was found; else the process has ended (story.h). */
 void run_seed(uint64_t seed, const struct run_options *options);
 
-/* All rules but the one of this name (a member of struct shim_rules, or "round_" and one of enum
- * rounds_without) into `rules_out`. False: there is none such. */
-int run_rules_without(const char *name, struct run_rules *rules_out);
+/* All rules but the one of this name into `rules_out`: a member of struct shim_rules, or one of
+ * enum log_without or enum rounds_without as run.c names them. False: there is none such. */
+bool run_rules_without(const char *name, struct world_rules *rules_out);
 
 #endif

@@ -17,6 +17,7 @@ struct story_counts {
     uint64_t simulated_us, events, messages, lost_messages, acknowledged, refused, unknown, reads;
     uint64_t answers; /* Requests of clients that were answered. */
     uint64_t fed, fired, replayed, terms, crashes, torn, snapshots, storage_failures, rebuilds;
+    uint64_t flips, lost, no_room, hints, stuck;
 };
 
 struct story {

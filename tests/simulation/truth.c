@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "common/assert.h"
-#include "ground.h"
 #include "machine/machine.h"
 #include "member.h"
 #include "story.h"
@@ -36,11 +35,11 @@ truth_head(void)
 }
 
 uint64_t
-truth_common(const struct disk *disk)
+truth_common(unsigned id)
 {
-    uint64_t last = disk_last_index(disk), index = last < head ? last : head;
-    while (index >= disk->first_index &&
-           disk->entries[index - disk->first_index].term != log_known[index].term) {
+    uint64_t last = member_log_last(id), first = member_log_first(id);
+    uint64_t index = last < head ? last : head;
+    while (index >= first && member_log_term(id, index) != log_known[index].term) {
         index--;
     }
     return index;

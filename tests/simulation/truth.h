@@ -68,9 +68,8 @@ void truth_fed(unsigned id, uint64_t seq, const struct event_record *event,
 /* The last committed index that any member knows of. */
 uint64_t truth_head(void);
 
-/* The last index at which a log on a disk holds what is committed; what follows is a tail that will
- * be truncated, or is not known to be committed. */
-struct disk;
-uint64_t truth_common(const struct disk *disk);
+/* The last index at which the member's log holds what is committed; what follows is a tail that
+ * will be truncated, or is not known to be committed. */
+uint64_t truth_common(unsigned id);
 
 #endif

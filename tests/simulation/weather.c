@@ -11,7 +11,8 @@
 #include "story.h"
 
 enum {
-    LOOK_US = 20000, /* How often those who are down are looked for. */
+    LOOK_US = 20000,     /* How often those who are down are looked for. */
+    SMALL_LOG = 1 << 30, /* Below it snapshots are taken. */
 };
 
 static struct climate climate;
@@ -33,15 +34,22 @@ weather_draw(unsigned members_count)
         .faults_us = chance_between(12000000, 30000000),
         .gap_us = chance_between(100000, 3000000),
         .delay_us = chance_between(200, 8000),
-        .sync_us = chance_between(200, 8000),
+        /* With slow disks many entries wait and are merged into one write. */
+        .sync_us = chance_permille(700) ? chance_between(200, 8000) : chance_between(8000, 60000),
         .deaths_permille = chance_permille(500) ? (uint32_t)chance_below(80) : 0,
         .flush_permille = (uint32_t)chance_between(1, 100),
         .clocks_jump = chance_permille(500),
     };
     drawn.voters_count = drawn.members_count == 5 && chance_permille(500) ? 3 : drawn.members_count;
     if (drawn.log_bytes_max == 0) {
-        drawn.log_bytes_max = UINT64_C(1) << 30;
+        drawn.log_bytes_max = SMALL_LOG;
     }
+    bool small = drawn.log_bytes_max < SMALL_LOG;
+    drawn.segment_bytes = UINT32_C(1) << (small ? chance_between(17, 18) : chance_between(18, 19));
+    while (small && drawn.segment_bytes < drawn.log_bytes_max / 2) {
+        drawn.segment_bytes *= 2; /* So that SIM_FILES_MAX is enough: each write takes a block. */
+    }
+    drawn.keep_bytes = chance_permille(500) ? 0 : (uint64_t)chance_between(0, 1 << 20);
     for (unsigned fault = 0; fault < 32; fault++) {
         drawn.kinds |= chance_permille(650) ? UINT32_C(1) << fault : 0;
     }
@@ -67,6 +75,7 @@ mend_disk(unsigned id)
     member_disk(id)->sync_us_min = climate.sync_us / 4;
     member_disk(id)->sync_us_max = climate.sync_us;
     member_disk(id)->fails = false;
+    member_disk(id)->full = false;
 }
 
 static unsigned
@@ -292,6 +301,47 @@ fail_disk(unsigned id)
 }
 
 static void
+room_again(void *context)
+{
+    struct disk *disk = context;
+    disk->full = false;
+}
+
+static void
+fill_disk(unsigned id)
+{
+    int64_t us = chance_between(100000, 8000000);
+    member_disk(id)->full = true;
+    event_plan(us, 0, room_again, member_disk(id));
+    tell(id, "its disk is full for %lld us", (long long)us);
+}
+
+/* Only as many members as the others can do without. */
+static void
+flip_bit(unsigned id)
+{
+    unsigned flipped = member_votes(id);
+    for (unsigned other = 1; other <= climate.voters_count; other++) {
+        flipped += other != id && member_flipped(other);
+    }
+    if (flipped <= (climate.voters_count - 1) / 2 && !member_lost(id)) {
+        crash(id);
+        (void)member_flip(id);
+    }
+}
+
+/* Somebody is told that a process has ended, which lives. */
+static void
+mislead(unsigned id)
+{
+    unsigned other = someone();
+    if (other != id) {
+        network_hint(id, other);
+        tell(id, "is told that %u has ended", other);
+    }
+}
+
+static void
 slow_state(unsigned id)
 {
     int64_t us = chance_permille(500) ? 0 : chance_between(1000, 100000);
@@ -319,8 +369,11 @@ static const struct {
     {jump, false},           {drift, false},
     {slow_disk, false},      {slow_disk, true},
     {fail_disk, false},      {slow_state, false},
-    {lose_requests, false},  {linger, true},
-    {linger, true},          {mend_all_ways, false},
+    {lose_requests, false},  {mend_all_ways, false},
+    {linger, true},          {linger, true},
+    {fill_disk, false},      {fill_disk, true},
+    {flip_bit, false},       {flip_bit, true},
+    {mislead, false},
 };
 enum { FAULTS = sizeof faults / sizeof faults[0] };
 
@@ -346,7 +399,7 @@ come_up(void *context)
     bool *mark = context;
     unsigned id = (unsigned)(mark - coming);
     *mark = false;
-    if (!member_up(id) && id != left_down) {
+    if (!member_up(id) && !weather_stays_down(id)) {
         mend_disk(id);
         member_start(id);
     }
@@ -357,7 +410,7 @@ look(void *context)
 {
     (void)context;
     for (unsigned id = 1; id <= climate.members_count; id++) {
-        if (!member_up(id) && !coming[id]) {
+        if (!member_up(id) && !coming[id] && !weather_stays_down(id)) {
             coming[id] = true;
             event_plan(mended ? chance_between(1000, 300000) : chance_between(1000, 4000000), 0,
                        come_up, &coming[id]);
@@ -393,7 +446,7 @@ weather_mend(void)
     for (unsigned id = 1; id <= climate.members_count; id++) {
         mend_disk(id);
         server_slow_state(id, 0, 0);
-        someone_lags = someone_lags || member_needs_rebuild(id);
+        someone_lags = someone_lags || member_needs_rebuild(id) || member_flipped(id);
     }
     /* With one down, the others are enough only if each of them can still follow. */
     if (climate.members_count >= 3 && !someone_lags && chance_permille(300)) {
@@ -410,13 +463,13 @@ weather_all_up(void)
 {
     bool up = true;
     for (unsigned id = 1; id <= climate.members_count; id++) {
-        up = up && (member_up(id) || id == left_down);
+        up = up && (member_up(id) || weather_stays_down(id));
     }
     return up;
 }
 
-unsigned
-weather_left_down(void)
+bool
+weather_stays_down(unsigned id)
 {
-    return left_down;
+    return id == left_down || member_lost(id);
 }

@@ -11,6 +11,8 @@
 struct climate {
     unsigned members_count, voters_count;
     uint64_t log_bytes_max;
+    uint32_t segment_bytes;
+    uint64_t keep_bytes;
     uint32_t queue_max;
     unsigned clients_count;
     int64_t think_us;
@@ -35,7 +37,7 @@ void weather_mend(void);
 
 /* Whether the members that are to be up are. */
 bool weather_all_up(void);
-/* The member that stays down; 0: none. */
-unsigned weather_left_down(void);
+/* Left down, or lost. */
+bool weather_stays_down(unsigned id);
 
 #endif

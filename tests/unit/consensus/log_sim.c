@@ -146,6 +146,8 @@ sim_write(void *context, int file, uint64_t offset, const uint8_t *data, size_t 
     sim->error = 0;
     if (error == 0) {
         store(sim, file, offset, data, size);
+    } else if (sim->tears_failures) {
+        tear(sim, file, offset, data, size);
     }
     return error;
 }
@@ -230,6 +232,12 @@ sim_step(struct sim_disk *sim)
     if (sim->counts[lane] == 0) {
         lane = LOG_LANES - 1 - lane;
     }
+    return sim_step_lane(sim, lane);
+}
+
+bool
+sim_step_lane(struct sim_disk *sim, unsigned lane)
+{
     if (sim->counts[lane] == 0 || sim->crashed) {
         return false;
     }

@@ -14,7 +14,7 @@
 
 #include "log_disk.h"
 
-enum { SIM_FILES_MAX = 64, SIM_LIES_MAX = 64 };
+enum { SIM_FILES_MAX = 256, SIM_LIES_MAX = 64 };
 
 struct sim_file {
     char name[LOG_NAME_MAX];
@@ -35,10 +35,11 @@ struct sim_disk {
     struct sim_file files[SIM_FILES_MAX];
     struct log_io *queues[LOG_LANES][LOG_IO_MAX];
     unsigned counts[LOG_LANES];
-    int64_t crash_in; /* Operations until the crash; below 0: none. */
-    bool crashed;     /* Nothing is done any more, until sim_restart(). */
-    int error;        /* What the next write gives, once; 0: it works. */
-    bool lies;        /* Says of writes that they are durable while they are in a cache. */
+    int64_t crash_in;    /* Operations until the crash; below 0: none. */
+    bool crashed;        /* Nothing is done any more, until sim_restart(). */
+    int error;           /* What the next write gives, once; 0: it works. */
+    bool tears_failures; /* A write that fails leaves any part of it; else nothing. */
+    bool lies;           /* Says of writes that they are durable while they are in a cache. */
     struct sim_write cache[SIM_LIES_MAX];
     unsigned cached;
     uint64_t operations;
@@ -50,6 +51,8 @@ void sim_free(struct sim_disk *sim);
 void sim_clone(struct sim_disk *copy, const struct sim_disk *sim, uint64_t *prng);
 /* Does one operation that was submitted, in order within its lane. False: there is none. */
 bool sim_step(struct sim_disk *sim);
+/* The same for one of them. */
+bool sim_step_lane(struct sim_disk *sim, unsigned lane);
 /* The crash: tears what is under way. Works again afterwards. */
 void sim_restart(struct sim_disk *sim);
 /* -1: there is no such file. */

@@ -60,7 +60,8 @@ void member_stop(struct member *member);
 typedef bool (*world_fn)(void *context);
 /* Runs the loop until `until` says so; false if it did not within WORLD_WAIT_MS. */
 bool world_run(uv_loop_t *loop, world_fn until, void *context);
-void world_close(uv_loop_t *loop);
+/* False: something is open, as a test that failed leaves it. */
+bool world_close(uv_loop_t *loop);
 
 /* -- One who speaks the bytes himself ---------------------------------------------------------- */
 

@@ -196,7 +196,10 @@ send_request(struct client *client)
         client->request.timeout_us = ATTEMPT_US;
         send_copy(client, chance_between(1000, 15000000));
     }
-    set_alarm(client, ATTEMPT_US + chance_between(0, 200000));
+    /* Where nobody listens it learns so at once. */
+    bool refused = !member_up(client->target);
+    set_alarm(client,
+              refused ? chance_between(5000, 100000) : ATTEMPT_US + chance_between(0, 200000));
 }
 
 static void

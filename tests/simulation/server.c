@@ -331,7 +331,7 @@ add_group(struct buf *entry, const struct request *request)
 {
     struct operation operations[MODEL_GROUP_MAX];
     struct buf attributes[MODEL_GROUP_MAX] = {{0}};
-    char ids[MODEL_GROUP_MAX][16], request_id[16];
+    char ids[MODEL_GROUP_MAX][16], request_id[16], trace[QO_TRACE_MAX];
     for (uint32_t i = 0; i < request->count; i++) {
         const struct wish *wish = &request->wishes[i];
         model_order_id(wish->order, ids[i]);
@@ -353,6 +353,9 @@ add_group(struct buf *entry, const struct request *request)
                               .operations = operations};
     seal(&command);
     command.request_id = bytes_text(request_id);
+    /* So that what waits for a disk is often more than one block. */
+    memset(trace, 'a' + (int)(request->number % 26), sizeof trace);
+    command.trace = bytes_make(trace, request->number * 37 % sizeof trace + 1);
     entry_add(entry, &command);
     for (uint32_t i = 0; i < request->count; i++) {
         buf_free(&attributes[i]);

@@ -295,6 +295,23 @@ slow_disk(unsigned id)
 }
 
 static void
+fall(void *context)
+{
+    const struct disk *disk = context;
+    if (!mended) {
+        crash(disk->id);
+    }
+}
+
+/* A crash while many entries are in one write. */
+static void
+stumble(unsigned id)
+{
+    slow_disk(id);
+    event_plan(chance_between(50000, 1500000), 0, fall, member_disk(id));
+}
+
+static void
 fail_disk(unsigned id)
 {
     member_disk(id)->fails = true;
@@ -373,6 +390,7 @@ static const struct {
     {linger, true},          {linger, true},
     {fill_disk, false},      {fill_disk, true},
     {flip_bit, false},       {flip_bit, true},
+    {stumble, false},        {stumble, true},
     {mislead, false},
 };
 enum { FAULTS = sizeof faults / sizeof faults[0] };

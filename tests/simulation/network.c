@@ -7,7 +7,7 @@
 #include "common/bytes.h"
 #include "events.h"
 #include "ground.h"
-#include "state.h" /* Of consensus. */
+#include "message.h"
 #include "story.h"
 
 struct way ways[MEMBERS_MAX + 1][MEMBERS_MAX + 1];
@@ -17,10 +17,8 @@ static struct transport_client clients[MEMBERS_MAX + 1]; /* All 0 until it has s
 struct letter {
     unsigned from, to;
     uint8_t note_kind;           /* 0: it is a message. */
-    struct raft_message message; /* Without entries and snapshot. */
-    struct raft_entry *entries;  /* Their bytes in `blob`, one behind the other. */
-    unsigned entries_count;
-    uint8_t *blob; /* Of the entries, of the snapshot, or the note. */
+    struct raft_message message; /* Its type; all of a snapshot but the snapshot. */
+    uint8_t *blob;               /* The message as links send it, the snapshot, or the note. */
     size_t blob_size;
 };
 
@@ -33,26 +31,28 @@ struct sent {
 static void
 letter_free(struct letter *letter)
 {
-    mem_free(letter->entries);
     mem_free(letter->blob);
     mem_free(letter);
 }
 
+/* As links send it (message.h). */
 static void
-copy_entries(struct letter *letter, const struct raft_append_entries *from)
+encode(struct letter *letter, const struct raft_message *message)
 {
-    size_t at = 0;
-    for (unsigned i = 0; i < from->n_entries; i++) {
-        letter->blob_size += from->entries[i].buf.len;
+    struct buf whole = {0};
+    message_put_head(message, &whole);
+    if (message->type == RAFT_IO_APPEND_ENTRIES) {
+        const struct raft_append_entries *append = &message->append_entries;
+        static const uint8_t zeros[8];
+        for (unsigned i = 0; i < append->n_entries; i++) {
+            const struct raft_buffer *entry = &append->entries[i].buf;
+            buf_append(&whole, entry->base, entry->len);
+            buf_append(&whole, zeros, message_padding(entry->len));
+        }
     }
-    letter->blob = mem_alloc(letter->blob_size + 1);
-    letter->entries = mem_alloc((from->n_entries + 1) * sizeof *letter->entries);
-    letter->entries_count = from->n_entries;
-    for (unsigned i = 0; i < from->n_entries; i++) {
-        letter->entries[i] = from->entries[i];
-        memcpy(letter->blob + at, from->entries[i].buf.base, from->entries[i].buf.len);
-        at += from->entries[i].buf.len;
-    }
+    QO_ASSERT(whole.size == message_bytes(message));
+    letter->blob = whole.data;
+    letter->blob_size = whole.size;
 }
 
 static struct letter *
@@ -63,49 +63,51 @@ letter_make(unsigned from, const void *what)
     letter->from = from;
     letter->to = (unsigned)message->server_id;
     letter->message = *message;
-    if (message->type == RAFT_IO_APPEND_ENTRIES) {
-        copy_entries(letter, &message->append_entries);
-    } else if (message->type == RAFT_IO_INSTALL_SNAPSHOT) {
+    if (message->type == RAFT_IO_INSTALL_SNAPSHOT) {
         letter->blob_size = message->install_snapshot.data.len;
         letter->blob = mem_alloc(letter->blob_size + 1);
         memcpy(letter->blob, message->install_snapshot.data.base, letter->blob_size);
+    } else {
+        encode(letter, message);
     }
     return letter;
 }
 
-/* Everything that libraft takes, in its own memory; one batch for all entries of a message. */
+/* Only without the rule that drops it: links have no form for it. */
+static void
+open_install(const struct letter *letter, struct raft_message *message)
+{
+    struct raft_install_snapshot *install = &message->install_snapshot;
+    *message = letter->message;
+    raft_configuration_init(&install->conf);
+    for (unsigned id = 1; id <= members_count(); id++) {
+        int status = raft_configuration_add(&install->conf, id, ground_address(id),
+                                            member_votes(id) ? RAFT_VOTER : RAFT_STANDBY);
+        QO_ASSERT(status == 0);
+    }
+    install->data.base = raft_malloc(letter->blob_size + 1);
+    install->data.len = letter->blob_size;
+    memcpy(install->data.base, letter->blob, letter->blob_size);
+}
+
 static void
 open_letter(const struct letter *letter, struct raft_message *message)
 {
-    *message = letter->message;
+    if (letter->message.type == RAFT_IO_INSTALL_SNAPSHOT) {
+        open_install(letter, message);
+    } else {
+        uint8_t *batch = raft_malloc(letter->blob_size);
+        memcpy(batch, letter->blob, letter->blob_size);
+        enum message_reading reading =
+            message_decode(bytes_make(batch, letter->blob_size), batch, message);
+        EXPECT(reading != MESSAGE_BAD, "a message from %u to %u does not decode", letter->from,
+               letter->to);
+        if (reading == MESSAGE_GOOD) {
+            raft_free(batch);
+        }
+    }
     message->server_id = letter->from;
     message->server_address = ground_address(letter->from);
-    if (message->type == RAFT_IO_APPEND_ENTRIES) {
-        struct raft_append_entries *append = &message->append_entries;
-        append->entries = NULL;
-        append->n_entries = letter->entries_count;
-        if (letter->entries_count > 0) {
-            uint8_t *batch = raft_malloc(letter->blob_size + 1);
-            memcpy(batch, letter->blob, letter->blob_size);
-            append->entries = raft_malloc(letter->entries_count * sizeof *append->entries);
-            for (unsigned i = 0; i < letter->entries_count; i++) {
-                append->entries[i] = letter->entries[i];
-                append->entries[i].batch = i == 0 ? batch : append->entries[0].batch;
-                append->entries[i].buf.base = batch;
-                batch += letter->entries[i].buf.len;
-            }
-        }
-    } else if (message->type == RAFT_IO_INSTALL_SNAPSHOT) {
-        struct raft_install_snapshot *install = &message->install_snapshot;
-        raft_configuration_init(&install->conf);
-        for (unsigned id = 1; id <= members_count(); id++) {
-            int status = raft_configuration_add(&install->conf, id, ground_address(id), RAFT_VOTER);
-            QO_ASSERT(status == 0);
-        }
-        install->data.base = raft_malloc(letter->blob_size + 1);
-        install->data.len = letter->blob_size;
-        memcpy(install->data.base, letter->blob, letter->blob_size);
-    }
 }
 
 static void

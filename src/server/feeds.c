@@ -357,6 +357,12 @@ feeds_credit(struct node *node, struct session_ref session, struct request *requ
 
 /* -- Progress --------------------------------------------------------------------------------- */
 
+bool
+feeds_wait(const struct node *node)
+{
+    return node->feeds->waiting != NULL || node->feeds->subscriptions != NULL;
+}
+
 void
 feeds_progress(struct node *node)
 {

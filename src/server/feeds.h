@@ -34,6 +34,8 @@ void feeds_credit(struct node *node, struct session_ref session, struct request 
 /* A session ends: its subscriptions do too. The list is empty afterwards. */
 void feeds_session_closed(struct node *node, struct subscription **subscriptions);
 
+/* True if somebody waits for the watermark to move. */
+bool feeds_wait(const struct node *node);
 /* The watermark moved; and every tick. */
 void feeds_progress(struct node *node);
 void feeds_expire(struct node *node, int64_t now_us);

@@ -146,6 +146,15 @@ executed(void *context, const struct state_item *item)
     writes_executed(&node, item);
 }
 
+/* Before the loop waits: says whether entries that are executed meanwhile are to wake it. */
+static void
+say_who_waits(void)
+{
+    bool waits = node.ready || reads_wait(&node) || feeds_wait(&node);
+    state_wake_for_entries(node.state, waits || !state_roomy(node.state));
+    state_take_back(node.state); /* What was executed before that was said. */
+}
+
 /* The end of a turn: what came in it goes out in as few entries, reads and writes as can be. */
 static void
 end_turn(void)
@@ -170,6 +179,7 @@ static void
 prepare(uv_prepare_t *handle)
 {
     (void)handle;
+    say_who_waits();
     end_turn();
     consensus_resume(node.consensus); /* Read points of a cluster of one, before the loop waits. */
     node.polled_us = node.polled_last_us;
@@ -180,6 +190,7 @@ static void
 check(uv_check_t *handle)
 {
     (void)handle;
+    state_take_back(node.state);
     consensus_resume(node.consensus);
     end_turn();
 }

@@ -201,6 +201,12 @@ review(struct node *node)
     }
 }
 
+bool
+reads_wait(const struct node *node)
+{
+    return node->reads->wait_seq.first != NULL;
+}
+
 void
 reads_progress(struct node *node)
 {

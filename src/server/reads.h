@@ -34,6 +34,8 @@ void reads_add(struct node *node, struct request *request, struct bytes message,
 
 /* Begins a round for the reads that have come; at the end of each turn. */
 void reads_flush(struct node *node);
+/* True if a read waits for the watermark to move. */
+bool reads_wait(const struct node *node);
 /* The watermark moved: reads that waited for a seq may go on. */
 void reads_progress(struct node *node);
 /* Drops what was answered meanwhile; every tick. */

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdatomic.h>
 
 #include "common/assert.h"
 #include "common/log.h"
@@ -15,6 +16,7 @@ struct state {
     state_executed_cb executed;
     void *context;
     uv_async_t wake_loop;
+    atomic_bool wake_for_entries;
     pthread_t thread;
 
     struct ring to_state, to_loop;
@@ -79,19 +81,24 @@ state_main(void *argument)
         if (item->kind != STATE_MARKER) {
             tell_progress(state, item->index);
         }
+        bool wakes = item->kind == STATE_MARKER;
         bool pushed = ring_push(&state->to_loop, item);
         QO_ASSERT(pushed); /* Both rings have room for all items that there are. */
-        uv_async_send(&state->wake_loop);
+        /* Either this sees that the loop has begun to wait, or the loop's look afterwards sees the
+         * item. */
+        atomic_thread_fence(memory_order_seq_cst);
+        if (wakes || atomic_load_explicit(&state->wake_for_entries, memory_order_relaxed)) {
+            uv_async_send(&state->wake_loop);
+        }
     }
     return NULL;
 }
 
 /* -- The loop --------------------------------------------------------------------------------- */
 
-static void
-take_back(uv_async_t *async)
+void
+state_take_back(struct state *state)
 {
-    struct state *state = async->data;
     for (;;) {
         struct state_item *item = ring_pop(&state->to_loop);
         if (item == NULL) {
@@ -111,6 +118,21 @@ take_back(uv_async_t *async)
     }
 }
 
+static void
+woken(uv_async_t *async)
+{
+    state_take_back(async->data);
+}
+
+void
+state_wake_for_entries(struct state *state, bool wake)
+{
+    if (wake != atomic_load_explicit(&state->wake_for_entries, memory_order_relaxed)) {
+        atomic_store_explicit(&state->wake_for_entries, wake, memory_order_relaxed);
+        atomic_thread_fence(memory_order_seq_cst); /* See state_main(). */
+    }
+}
+
 struct state *
 state_start(uv_loop_t *loop, struct store *store, uint64_t cache_bytes, state_executed_cb executed,
             void *context)
@@ -122,9 +144,10 @@ state_start(uv_loop_t *loop, struct store *store, uint64_t cache_bytes, state_ex
     state->executed = executed;
     state->executed_index = store_applied(store)->index;
     state->context = context;
+    atomic_init(&state->wake_for_entries, true);
     ring_init(&state->to_state, state->to_state_slots, QO_APPLY_QUEUE_ENTRIES_MAX);
     ring_init(&state->to_loop, state->to_loop_slots, QO_APPLY_QUEUE_ENTRIES_MAX);
-    int failed = uv_async_init(loop, &state->wake_loop, take_back);
+    int failed = uv_async_init(loop, &state->wake_loop, woken);
     QO_ASSERT(failed == 0);
     state->wake_loop.data = state;
     failed = sem_init(&state->wake_state, 0, 0);
@@ -162,6 +185,13 @@ state_room(const struct state *state, size_t size)
 {
     return state->items_count + QO_MARKERS_MAX < QO_APPLY_QUEUE_ENTRIES_MAX &&
            (state->bytes == 0 || state->bytes + size <= QO_APPLY_QUEUE_BYTES_MAX);
+}
+
+bool
+state_roomy(const struct state *state)
+{
+    return state->items_count < QO_APPLY_QUEUE_ENTRIES_MAX / 2 &&
+           state->bytes < QO_APPLY_QUEUE_BYTES_MAX / 2;
 }
 
 bool

@@ -49,7 +49,15 @@ typedef void (*state_executed_cb)(void *context, const struct state_item *item);
 struct state *state_start(uv_loop_t *loop, struct store *store, uint64_t cache_bytes,
                           state_executed_cb executed, void *context);
 
+/* Whether the loop is to be woken for each entry that was executed. While it need not be, it takes
+ * back what was executed at its turns and ticks, by state_take_back(): a follower whose clients
+ * wait for nothing saves the half of its wakes. Markers always wake it. */
+void state_wake_for_entries(struct state *state, bool wake);
+void state_take_back(struct state *state);
+
 bool state_room(const struct state *state, size_t size);
+/* True while less than half of the room is taken. */
+bool state_roomy(const struct state *state);
 /* True if everything handed over is executed. */
 bool state_idle(const struct state *state);
 /* Copies the entry. There must be room (asserted). */

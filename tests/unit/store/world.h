@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/assert.h"
 #include "common/attributes.h"
 #include "machine/machine.h"
 #include "store/store.h"
@@ -392,7 +393,7 @@ world_check_list(const struct world *world, struct store_view *view, uint16_t ma
             for (uint32_t n = 0; n < world->orders_count && order == NULL; n++) {
                 order = bytes_equal(world_id(&world->orders[n]), id) ? &world->orders[n] : NULL;
             }
-            assert_non_null(order);
+            QO_ASSERT(order != NULL);
             const struct definition *definition = world_definition(world, order);
             assert_int_equal(definition->machine_number, machine);
             assert_true(state == RECORD_NONE ||

@@ -16,7 +16,7 @@ struct state {
     state_executed_cb executed;
     void *context;
     uv_async_t wake_loop;
-    atomic_bool wake_for_entries;
+    _Atomic(uint32_t) wake_for_entries; /* 0 or 1. */
     pthread_t thread;
 
     struct ring to_state, to_loop;
@@ -84,10 +84,10 @@ state_main(void *argument)
         bool wakes = item->kind == STATE_MARKER;
         bool pushed = ring_push(&state->to_loop, item);
         QO_ASSERT(pushed); /* Both rings have room for all items that there are. */
-        /* Either this sees that the loop has begun to wait, or the loop's look afterwards sees the
-         * item. */
-        atomic_thread_fence(memory_order_seq_cst);
-        if (wakes || atomic_load_explicit(&state->wake_for_entries, memory_order_relaxed)) {
+        /* A read that writes: either it sees that the loop has begun to wait, or what the loop
+         * exchanged for that came later, and its look afterwards sees the item. */
+        wakes = atomic_fetch_or(&state->wake_for_entries, 0) != 0 || wakes;
+        if (wakes) {
             uv_async_send(&state->wake_loop);
         }
     }
@@ -127,9 +127,9 @@ woken(uv_async_t *async)
 void
 state_wake_for_entries(struct state *state, bool wake)
 {
-    if (wake != atomic_load_explicit(&state->wake_for_entries, memory_order_relaxed)) {
-        atomic_store_explicit(&state->wake_for_entries, wake, memory_order_relaxed);
-        atomic_thread_fence(memory_order_seq_cst); /* See state_main(). */
+    uint32_t value = wake ? 1 : 0;
+    if (value != atomic_load_explicit(&state->wake_for_entries, memory_order_relaxed)) {
+        (void)atomic_exchange(&state->wake_for_entries, value); /* See state_main(). */
     }
 }
 
@@ -144,7 +144,7 @@ state_start(uv_loop_t *loop, struct store *store, uint64_t cache_bytes, state_ex
     state->executed = executed;
     state->executed_index = store_applied(store)->index;
     state->context = context;
-    atomic_init(&state->wake_for_entries, true);
+    atomic_init(&state->wake_for_entries, 1);
     ring_init(&state->to_state, state->to_state_slots, QO_APPLY_QUEUE_ENTRIES_MAX);
     ring_init(&state->to_loop, state->to_loop_slots, QO_APPLY_QUEUE_ENTRIES_MAX);
     int failed = uv_async_init(loop, &state->wake_loop, woken);

@@ -711,6 +711,59 @@ learns_the_term_of_who_asks_for_a_pre_vote(void **state)
     assert_int_equal(fake->received, 4);
 }
 
+/* Member 2's log ends at 15, this leader's holds 11 to 20; 2's acknowledgements were lost, so
+ * libraft probes from 1, which is gone, and has decided to offer a snapshot. */
+static void
+believes_a_refusal_of_who_is_to_get_a_snapshot(void **state)
+{
+    enum { PROBE, PIPELINE, SNAPSHOT };
+    static const struct {
+        const char *name;
+        int before, after;
+        raft_index match, last, next;
+        raft_term term;
+        bool accepted, off;
+    } cases[] = {
+        {"it is in the log", SNAPSHOT, PROBE, 0, 15, 16, 3, false, false},
+        {"its last entry went with the snapshot", SNAPSHOT, PROBE, 0, 10, 11, 3, false, false},
+        {"it has more than the leader", SNAPSHOT, PROBE, 0, 99, 21, 3, false, false},
+        {"it lacks what is gone", SNAPSHOT, SNAPSHOT, 0, 9, 1, 3, false, false},
+        {"it said so in another term", SNAPSHOT, SNAPSHOT, 0, 15, 1, 2, false, false},
+        {"it acknowledged more before", SNAPSHOT, SNAPSHOT, 17, 15, 1, 3, false, false},
+        {"it agrees", SNAPSHOT, SNAPSHOT, 0, 15, 1, 3, true, false},
+        {"it gets entries", PIPELINE, PIPELINE, 0, 15, 1, 3, false, false},
+        {"without the rule", SNAPSHOT, SNAPSHOT, 0, 15, 1, 3, false, true},
+    };
+    static struct raft_server servers[2] = {{1, NULL, RAFT_VOTER}, {2, NULL, RAFT_VOTER}};
+    struct raft_progress progress[2] = {{0}, {0}};
+    (void)state;
+    fake->raft.state = RAFT_LEADER;
+    fake->shim.lead_term = fake->raft.current_term;
+    fake->raft.configuration = (struct raft_configuration){servers, 2};
+    fake->raft.leader_state.progress = progress;
+    fake->raft.log.entries = entries;
+    fake->raft.log.size = ENTRIES;
+    fake->raft.log.back = 10;
+    fake->raft.log.offset = fake->raft.log.snapshot.last_index = 10;
+    fake->raft.log.snapshot.last_term = 2;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct raft_message answer = {.type = RAFT_IO_APPEND_ENTRIES_RESULT};
+        answer.append_entries_result.term = cases[i].term;
+        answer.append_entries_result.rejected = cases[i].accepted ? 0 : 30;
+        answer.append_entries_result.last_log_index = cases[i].last;
+        progress[1].state = (unsigned short)cases[i].before;
+        progress[1].match_index = cases[i].match;
+        progress[1].next_index = 1;
+        fake->shim.rules.believe_refusals = !cases[i].off;
+        receive(answer);
+        if (progress[1].state != cases[i].after || progress[1].next_index != cases[i].next) {
+            fail_msg("%s: state %u, next %llu", cases[i].name, progress[1].state,
+                     progress[1].next_index);
+        }
+    }
+    assert_int_equal(fake->received, sizeof cases / sizeof cases[0]);
+}
+
 static void
 drops_snapshots_both_ways(void **state)
 {
@@ -747,6 +800,7 @@ main(void)
         cmocka_unit_test_setup(commits_nothing_that_a_message_did_not_bring, set_up),
         cmocka_unit_test_setup(leaves_out_of_a_message_what_is_committed_here, set_up),
         cmocka_unit_test_setup(learns_the_term_of_who_asks_for_a_pre_vote, set_up),
+        cmocka_unit_test_setup(believes_a_refusal_of_who_is_to_get_a_snapshot, set_up),
         cmocka_unit_test_setup(drops_snapshots_both_ways, set_up),
     };
     return cmocka_run_group_tests_name("consensus/shim", tests, NULL, NULL);

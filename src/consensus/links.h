@@ -55,6 +55,7 @@
  *           keeps a stray or foreign node out, not somebody who can change packets: that is TLS's,
  *           whose place is link_stream.h.
  * Thread    the loop. No function calls back from inside itself.
+ * Process   ignores SIGPIPE (consensus_prepare_process()): libuv writes to sockets plainly.
  * Memory    per member at most QO_LINK_QUEUE_BYTES_MAX to send, entries that are borrowed included,
  *           and QO_LINK_MESSAGE_BYTES_MAX being received.
  */

@@ -170,6 +170,18 @@ exactly_one(void *context)
            conns_of(&members[1]) == 1;
 }
 
+/* Of a failed test. */
+static void
+show(int i)
+{
+    const struct peer *peer = links_peer(members[i].links, i == 0 ? 2 : 1);
+    print_message("member %d: link of order %llu, dial in state %d, %u connections, %u tries, %u "
+                  "paths\n",
+                  i + 1, peer->link != NULL ? (unsigned long long)peer->link->order : 0,
+                  peer->dial != NULL ? (int)peer->dial->state : -1, conns_of(&members[i]),
+                  peer->tries, paths_count);
+}
+
 static bool
 both_noted(void *context)
 {
@@ -213,7 +225,11 @@ one_link_remains(void **state)
         member_meets(&members[1 - round % 2], all, 2);
         assert_true(world_run(&loop, turns_are_over, NULL));
         wild = false;
-        assert_true(world_run(&loop, exactly_one, NULL));
+        if (!world_run(&loop, exactly_one, NULL)) {
+            show(0);
+            show(1);
+            fail_msg("no single link in round %llu", (unsigned long long)round);
+        }
         for (int i = 0; i < 2; i++) {
             struct links_status status;
             members[i].notes_count = 0;

@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -100,6 +101,7 @@ member_listen(struct member *member, uv_loop_t *loop, uint32_t id, const char *h
     bool is_six = strchr(host, ':') != NULL;
     socklen_t size = is_six ? sizeof six : sizeof four;
     int yes = 1;
+    (void)signal(SIGPIPE, SIG_IGN); /* As consensus_prepare_process() does: libuv writes plainly. */
     memset(member, 0, sizeof *member);
     member->id = id;
     member->loop = loop;

@@ -7,6 +7,7 @@ do. A member's port answers such a one in the members' own way or closes the con
 as a client's.
 """
 
+import os
 import time
 
 import quorder
@@ -21,6 +22,23 @@ HELLO = LINK_OPENING + b"\x40" + bytes(64)  # Of nobody.
 class Port(quorder.Test):
     nodes = 1
     environment = f"prlimit --nofile={FILES}:{FILES}"
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.sockets_alone = cls.sockets()
+
+    @classmethod
+    def sockets(cls):
+        """How many the node has open."""
+        files = f"/proc/{cls.cluster.pid(1)}/fd"
+        names = []
+        for name in os.listdir(files):
+            try:
+                names.append(os.readlink(f"{files}/{name}"))
+            except FileNotFoundError:
+                pass  # Closed meanwhile.
+        return sum(name.startswith("socket:") for name in names)
 
     def connect(self):
         connection = self.cluster.connect(1)
@@ -45,7 +63,10 @@ class Port(quorder.Test):
         self.assertFalse(said.startswith(b"\x94\x01"), said)
 
     def setUp(self):
+        # The clients of the test before take places until the node has seen that they are gone.
+        quorder.eventually(lambda: self.sockets() <= self.sockets_alone, what="an empty node")
         self.bystander = self.connect()
+        self.bystander.call("ping")
 
     def tearDown(self):
         self.bystander.call("ping")

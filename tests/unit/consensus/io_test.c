@@ -2,8 +2,8 @@
  * Goal: our log, transport and host keep libraft's contract as its raft_io, and have none of the
  * faults of raft_uv that cannot be cured from above: a truncation that a snapshot makes vanish
  * (A4), writes behind a failed one (A5, A6), a crash between a snapshot and what it replaces (A8d),
- * acknowledged entries that vanish behind a damaged one (B16), damage that is moved away (B17), a
- * forced configuration in term 1 (B29).
+ * acknowledged entries that vanish behind a damaged one (B16), damage that is moved away (B17),
+ * lengths that cannot be read again (B13), a forced configuration in term 1 (B29).
  * Method: the raft_io over the simulated disk (log_sim.h), whose crashes come from a seed, with a
  * transport and a host that do nothing until told. What is loaded after a crash is compared.
  */
@@ -487,6 +487,26 @@ tells_of_appends_in_order_once_they_are_durable(void **state)
     assert_int_equal(node->entries[19].term, 2);
 }
 
+/* B13: raft_uv takes lengths that are no multiple of 8, and cannot read them again. */
+static void
+loads_entries_of_any_length(void **state)
+{
+    enum { LENGTHS = 40 };
+    (void)state;
+    start();
+    for (unsigned i = 0; i < LENGTHS; i++) {
+        append(i, 1, 2, (char)('A' + (int)i), 1 + i);
+    }
+    all_steps();
+    assert_int_equal(node->told_count, LENGTHS);
+    restart();
+    assert_int_equal(node->count, 1 + LENGTHS);
+    for (unsigned i = 0; i < LENGTHS; i++) {
+        assert_int_equal(node->entries[1 + i].buf.len, 1 + i);
+        assert_memory_equal(node->entries[1 + i].buf.base, filler['A' + i], 1 + i);
+    }
+}
+
 /* A5, A6: behind a failed write raft_uv goes on writing, and libraft goes on leading. */
 static void
 ends_the_node_at_a_failed_write_and_tells_nobody(void **state)
@@ -773,6 +793,7 @@ main(void)
         TEST(keeps_term_and_vote_on_the_disk_before_it_returns),
         TEST(refuses_a_damaged_term_and_vote),
         TEST(tells_of_appends_in_order_once_they_are_durable),
+        TEST(loads_entries_of_any_length),
         TEST(ends_the_node_at_a_failed_write_and_tells_nobody),
         TEST(keeps_a_truncation_that_meets_a_snapshot),
         TEST(loads_one_tail_whenever_a_truncation_is_cut_off),

@@ -449,6 +449,41 @@ tells_that_a_process_is_gone_and_finds_it_again(void **state)
     member_stop(&b);
 }
 
+static uint64_t until_ms;
+
+static bool
+time_has_come(void *context)
+{
+    (void)context;
+    return uv_now(&loop) >= until_ms;
+}
+
+/* However often it was dialled before it came back: the end of a leader is then told as soon. */
+static void
+dials_at_once_who_ends_soon_after_a_restart(void **state)
+{
+    static struct member a, b;
+    struct member *pair[2] = {&a, &b};
+    struct links_status before, after;
+    (void)state;
+    member_pair(&a, &b, &loop, "127.0.0.1");
+    uint16_t port = b.port;
+    member_stop(&b);
+    assert_true(world_run(&loop, dialled_some_more, &a));
+    member_listen(&b, &loop, 2, "127.0.0.1", port);
+    member_start(&b, (struct links_options){0});
+    member_meets(&b, (const struct member *const *)pair, 2);
+    assert_true(world_run(&loop, a_is_up, &a));
+    until_ms = uv_now(&loop) + QO_LINK_STEADY_MS;
+    assert_true(world_run(&loop, time_has_come, NULL));
+    assert_true(links_status(a.links, 2, &before) && before.up);
+    member_stop(&b);
+    assert_true(world_run(&loop, is_down, &a));
+    assert_true(links_status(a.links, 2, &after));
+    assert_true(after.attempts > before.attempts);
+    member_stop(&a);
+}
+
 static bool
 opened_again(void *context)
 {
@@ -533,6 +568,7 @@ main(void)
         LINKS_TEST(closes_on_bytes_that_are_no_frame_or_no_message),
         LINKS_TEST(who_does_not_read_costs_a_bounded_amount),
         LINKS_TEST(tells_that_a_process_is_gone_and_finds_it_again),
+        LINKS_TEST(dials_at_once_who_ends_soon_after_a_restart),
         LINKS_TEST(says_gone_only_then),
         LINKS_TEST(both_sides_log_why_they_do_not_meet),
     };

@@ -97,11 +97,21 @@ configure(struct consensus *consensus, uint32_t heartbeat_ms, uint32_t election_
     raft_set_snapshot_threshold(raft, UINT_MAX);
 }
 
+/* Much of what is committed waits to be executed here. */
+static bool
+is_behind(const struct consensus *consensus)
+{
+    const struct consensus_client *client = &consensus->client;
+    uint64_t committed = consensus->raft.last_applied;
+    return client->executed != NULL &&
+           committed > client->executed(client->context) + QO_FAILOVER_BEHIND_ENTRIES;
+}
+
 static void
 member_gone(void *context, uint32_t member)
 {
     struct consensus *consensus = context;
-    failover_member_gone(&consensus->shim, member);
+    failover_member_gone(&consensus->shim, member, is_behind(consensus));
 }
 
 static void

@@ -13,8 +13,15 @@
 
 #include "shim.h"
 
-/* The process of member `gone` has ended. Does nothing unless this node follows it. Members stand
- * one after the other, in the order of their ids, so that they do not split the votes. */
-void failover_member_gone(struct shim *shim, raft_id gone);
+/*
+ * The process of member `gone` has ended. Does nothing unless this node follows it. Members stand
+ * one after the other, in the order of their ids, so that they do not split the votes.
+ *
+ *   behind  much of what is committed is not executed here yet: as on a node that has just started,
+ *           whose state is as old as its last flush. Leading, it would answer nobody until it has
+ *           caught up, so it stands behind all who are not. If it alone can win, it still stands
+ *           before a time-out.
+ */
+void failover_member_gone(struct shim *shim, raft_id gone, bool behind);
 
 #endif

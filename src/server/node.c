@@ -76,6 +76,13 @@ room(void *context, size_t size)
     return state_room(node.state, size);
 }
 
+static uint64_t
+executed_up_to(void *context)
+{
+    (void)context;
+    return state_executed_index(node.state);
+}
+
 static void
 deliver(void *context, uint64_t index, uint64_t term, struct bytes entry)
 {
@@ -309,7 +316,8 @@ open_log(void)
                    .deliver = deliver,
                    .leadership = leadership,
                    .checkpoint = checkpoint,
-                   .restore = restore},
+                   .restore = restore,
+                   .executed = executed_up_to},
     };
     node.consensus = consensus_open(&options);
     node.identity = consensus_identity(node.consensus);

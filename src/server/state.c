@@ -180,6 +180,15 @@ push(struct state *state, struct state_item *item)
     sem_post(&state->wake_state);
 }
 
+uint64_t
+state_executed_index(struct state *state)
+{
+    pthread_mutex_lock(&state->lock);
+    uint64_t index = state->executed_index;
+    pthread_mutex_unlock(&state->lock);
+    return index;
+}
+
 bool
 state_room(const struct state *state, size_t size)
 {

@@ -68,6 +68,9 @@ void state_push_marker(struct state *state, void (*passed)(void *context), void 
  * configurations): everything handed over up to there has been executed by then. */
 void state_push_advance(struct state *state, uint64_t index, uint64_t term);
 
+/* Up to where entries are executed and committed. Thread: any. */
+uint64_t state_executed_index(struct state *state);
+
 /* Waits until everything up to `index` is executed and committed; what is not handed over yet will
  * be. Thread: any but loop and state. */
 void state_wait(struct state *state, uint64_t index);

@@ -63,7 +63,7 @@ tell_gone(unsigned of)
 {
     for (unsigned i = 0; i < world->count; i++) {
         if (i != of) {
-            failover_member_gone(&world->shims[i], of + 1);
+            failover_member_gone(&world->shims[i], of + 1, false);
         }
     }
 }
@@ -81,6 +81,41 @@ replaces_a_leader_that_is_gone_within_some_heartbeats(void **state)
         assert_int_equal(raft_state(world_raft(world, lowest)), RAFT_LEADER);
         assert_int_equal(world_raft(world, lowest)->current_term, term + 1);
     }
+}
+
+/* The lowest would win, and serve nobody until it has executed what it lags behind. */
+static void
+lets_others_stand_first_while_it_is_behind(void **state)
+{
+    unsigned last;
+    (void)state;
+    for (unsigned count = 3; count <= 5; count += 2) {
+        led(count);
+        last = leader == count - 1 ? count - 2 : count - 1;
+        raft_fixture_kill(&world->fixture, leader);
+        for (unsigned i = 0; i < count; i++) {
+            if (i != leader) {
+                failover_member_gone(&world->shims[i], leader + 1, i != last);
+            }
+        }
+        assert_true(raft_fixture_step_until(&world->fixture, leads, &leader, SOON_MS));
+        assert_int_equal(raft_state(world_raft(world, last)), RAFT_LEADER);
+    }
+}
+
+static void
+stands_soon_if_all_are_behind(void **state)
+{
+    (void)state;
+    led(3);
+    raft_fixture_kill(&world->fixture, leader);
+    for (unsigned i = 0; i < 3; i++) {
+        if (i != leader) {
+            failover_member_gone(&world->shims[i], leader + 1, true);
+        }
+    }
+    assert_true(raft_fixture_step_until(&world->fixture, leads, &leader, SOON_MS));
+    assert_int_equal(raft_state(world_raft(world, lowest)), RAFT_LEADER);
 }
 
 static void
@@ -114,7 +149,7 @@ changes_nothing_when_the_leader_is_there(void **state)
     (void)state;
     led(3);
     raft_term term = world_raft(world, leader)->current_term;
-    failover_member_gone(&world->shims[lowest], leader + 1);
+    failover_member_gone(&world->shims[lowest], leader + 1, false);
     run_ms(5 * SOON_MS);
     for (unsigned i = 0; i < 3; i++) {
         assert_int_equal(world_raft(world, i)->current_term, term);
@@ -148,8 +183,8 @@ ignores_a_member_that_it_does_not_follow(void **state)
     led(3);
     const struct raft *raft = world_raft(world, lowest);
     raft_time start = raft->election_timer_start;
-    failover_member_gone(&world->shims[lowest], 3 - leader - lowest + 1);
-    failover_member_gone(&world->shims[leader], lowest + 1);
+    failover_member_gone(&world->shims[lowest], 3 - leader - lowest + 1, false);
+    failover_member_gone(&world->shims[leader], lowest + 1, false);
     assert_int_equal(raft->follower_state.current_leader.id, leader + 1);
     assert_true(raft->election_timer_start == start);
     assert_int_equal(raft_state(world_raft(world, leader)), RAFT_LEADER);
@@ -161,6 +196,8 @@ main(void)
     chance = seed_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(replaces_a_leader_that_is_gone_within_some_heartbeats),
+        cmocka_unit_test(lets_others_stand_first_while_it_is_behind),
+        cmocka_unit_test(stands_soon_if_all_are_behind),
         cmocka_unit_test(waits_for_the_time_out_when_it_is_not_told),
         cmocka_unit_test(lets_the_next_member_stand_if_the_first_is_behind),
         cmocka_unit_test(changes_nothing_when_the_leader_is_there),

@@ -225,6 +225,11 @@ static_assert(QO_ENTRY_COMMANDS_MAX >= QO_OPERATIONS_MAX, "one order.batch fits 
 #define QO_LINK_GONE_MS 1000u /* After a loss: a refusal later than this is no news. */
 #define QO_LINK_SILENCE_MS 5000u
 #define QO_LINK_KEEPALIVE_S 5u
+
+/* Committed and not yet executed: who lags more lets others stand first (failover.h). About 100 ms
+ * of work on two busy cores. */
+#define QO_FAILOVER_BEHIND_ENTRIES 1024u
+
 static_assert(QO_LINK_WRITE_BYTES >= 2 * QO_LINK_PART_BYTES, "a write holds some parts");
 static_assert(QO_LOG_SEGMENT_BYTES >= 2 * QO_LOG_WRITE_BYTES_MAX, "a segment holds some writes");
 static_assert(QO_LOG_WRITE_BYTES_MAX >= QO_ENTRY_BYTES_MAX + 8192u, "an entry fits a write");

@@ -115,6 +115,9 @@ struct consensus_client {
     /* Inside consensus_start(): the manifest of the snapshot that the log begins with, whose index
      * is `index`. What it names must hold at least that; if not, end the process. */
     void (*restore)(void *context, struct bytes manifest, uint64_t index);
+    /* Up to where entries are executed: a node that lags lets others lead. A hint, which may leave
+     * out the log's own entries. NULL: it never lags. */
+    uint64_t (*executed)(void *context);
 };
 
 struct consensus_options {

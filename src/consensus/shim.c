@@ -14,6 +14,7 @@ const struct shim_rules shim_rules_all = {
     .pace_completions = true,
     .storage_is_fatal = true,
     .stored_candidacy = true,
+    .step_back = true,
     .never_inside = true,
     .watch = true,
     .late_votes = true,
@@ -343,6 +344,32 @@ believe_refusal(struct shim *shim, raft_id id, const struct raft_append_entries_
     }
 }
 
+/*
+ * S-7, cures B2: where a follower's log differs from the leader's, libraft looks for the last equal
+ * entry by going back one entry per heartbeat, though a deposed leader may have as many that nobody
+ * else has as may be under way. A refusal by a member that has an entry there is such a case: the
+ * next probe goes back by all of them at once. Entries may be sent that it has already, which is
+ * always safe; never goes behind what the leader could compare, which would end in a snapshot.
+ */
+static void
+step_back(struct shim *shim, raft_id id, struct raft_append_entries_result *answer)
+{
+    const struct raft *raft = shim_raft(shim);
+    const struct raft_progress *progress = peek_progress(raft, id);
+    if (!shim->rules.step_back || answer->rejected == 0 || answer->term != raft->current_term ||
+        progress == NULL || answer->rejected > answer->last_log_index) {
+        return;
+    }
+    raft_index least = peek_first_index(raft);
+    least = progress->match_index > least ? progress->match_index : least;
+    raft_index step = QO_PROPOSALS_MAX + 1; /* The first of its term, too. */
+    raft_index next = answer->rejected > step ? answer->rejected - step : 0;
+    next = next > least ? next : least;
+    if (next < answer->rejected) {
+        answer->last_log_index = next; /* libraft probes from behind it. */
+    }
+}
+
 static void
 received(struct raft_io *below, struct raft_message *message)
 {
@@ -364,6 +391,7 @@ received(struct raft_io *below, struct raft_message *message)
         } else if (message->type == RAFT_IO_APPEND_ENTRIES_RESULT) {
             hold_ack(shim, message);
             believe_refusal(shim, message->server_id, &message->append_entries_result);
+            step_back(shim, message->server_id, &message->append_entries_result);
         } else if (message->type == RAFT_IO_REQUEST_VOTE) {
             learn_term(shim, message);
         }

@@ -1,7 +1,7 @@
 /*
  * shim: a raft_io between libraft and the disk and network below it. The packaged libraft 0.15 has
  * faults that lose acknowledged writes; every rule here cures one of them from outside, and each
- * has a test that shows the fault without it (tests/unit/consensus/rules_test.c).
+ * has a test that shows the fault without it (tests/unit/consensus/README.md).
  *
  * Words
  *   below      the raft_io that does the work: io.h, or a simulated world.
@@ -28,6 +28,7 @@ struct shim_rules {
     bool pace_completions; /* S-3 */
     bool storage_is_fatal; /* S-4 */
     bool stored_candidacy; /* S-5 */
+    bool step_back;        /* S-7 */
     bool never_inside;     /* S-9 */
     bool watch;            /* S-10 */
     bool late_votes;       /* guard 4: no vote within one election timeout after the start */

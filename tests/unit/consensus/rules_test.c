@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "peek.h"
 #include "world.h"
 
 static struct world *world; /* The one under test. */
@@ -244,6 +245,42 @@ stands_with_an_unstored_log(const struct shim_rules *rules)
     return stood && raft->last_stored < raft_last_index(world_raft(world, 1));
 }
 
+/*
+ * B2: 0 was cut off with as many entries under way as a leader may have. The leader, who has others
+ * there and probes from its end, as after an election or a failed send, looks for the last one that
+ * is equal. Without the rule it goes back one per heartbeat.
+ */
+static bool
+goes_back_one_entry_per_heartbeat(const struct shim_rules *rules)
+{
+    enum { HEARTBEAT_MS = 100, TAIL = QO_PROPOSALS_MAX, ALL = 3 * TAIL };
+    world = world_make(3, rules, NULL);
+    raft_fixture_elect(&world->fixture, 0);
+    run_ms(500);
+    world_isolate(world, 0);
+    for (uint32_t value = 1; value <= TAIL; value++) {
+        world_propose(world, 0, value);
+    }
+    raft_fixture_set_randomized_election_timeout(&world->fixture, 0, 60000);
+    assert_true(becomes(0, RAFT_FOLLOWER, 5000));
+    unsigned leader = leader_but(0);
+    for (uint32_t value = TAIL + 1; value <= TAIL + ALL; value++) {
+        world_propose(world, leader, value);
+        run_ms(100);
+    }
+    world_timeout(world, 0, 60000);
+    world_join(world, 0);
+    peek_probe_from_end(world_raft(world, leader), 1);
+    raft_time begin = raft_fixture_time(&world->fixture), now = begin;
+    while (world->histories[0].count < ALL && now < begin + 2 * TAIL * HEARTBEAT_MS) {
+        (void)raft_fixture_step(&world->fixture);
+        now = raft_fixture_time(&world->fixture);
+    }
+    assert_int_equal(world->histories[0].count, ALL);
+    assert_false(world_diverged(world));
+    return now - begin > 6 * HEARTBEAT_MS;
+}
+
 static void
 cures_each_fault_of_the_core(void **state)
 {
@@ -251,6 +288,7 @@ cures_each_fault_of_the_core(void **state)
         {"A1 (S-1)", counts_a_tail_that_it_never_sent, {.clamp_acks = true}},
         {"B1 (S-1)", counts_an_ack_for_another_leaders_entry, {.clamp_acks = true}},
         {"A2 (S-2)", commits_an_old_terms_entry_by_counting, {.own_entry_first = true}},
+        {"B2 (S-7)", goes_back_one_entry_per_heartbeat, {.step_back = true}},
         {"A3 (S-3)", never_commits_under_a_stream, {.pace_completions = true}},
         {"A7 (S-5)", stands_with_an_unstored_log, {.stored_candidacy = true}},
     };

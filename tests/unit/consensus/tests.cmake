@@ -1,11 +1,13 @@
-# What these tests share: members in processes of their own (node), clusters in one thread (world).
+# What these tests share: members in processes of their own (node), a shim over nothing (shim_below),
+# clusters in one thread (world).
 add_library(qo_consensus_testing STATIC
-    "${CMAKE_CURRENT_LIST_DIR}/node.c" "${CMAKE_CURRENT_LIST_DIR}/world.c")
+    "${CMAKE_CURRENT_LIST_DIR}/node.c" "${CMAKE_CURRENT_LIST_DIR}/shim_below.c"
+    "${CMAKE_CURRENT_LIST_DIR}/world.c")
 target_include_directories(qo_consensus_testing PRIVATE "${PROJECT_SOURCE_DIR}/src/consensus")
 target_link_libraries(qo_consensus_testing PUBLIC
     qo_consensus qo_test_support PkgConfig::RAFT PkgConfig::UV Threads::Threads PRIVATE qo_flags)
 
-foreach(file rules failover shim campaign cluster)
+foreach(file rules failover shim shim_progress campaign cluster)
     qo_unit_test(consensus/${file} LINKS qo_consensus_testing)
 endforeach()
 

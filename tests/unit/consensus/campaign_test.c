@@ -4,7 +4,7 @@
  * Method: clusters of three and five in simulated time, each from one seed: cuts in one or both
  * directions, slow links, slow disks, writes at every member that believes it leads. First faults,
  * then healing, then a last write that must be everywhere. QO_SEED replays one; QO_CAMPAIGN sets
- * how many. Crashes and lost writes need a world of our own below the shim, which is to come.
+ * how many. Crashes and lost writes are tests/simulation's.
  */
 #include "support/test.h"
 

@@ -86,7 +86,7 @@ bool consensus_init_directory(const char *directory, const struct consensus_iden
 
 /*
  * Once per process, first thing in main(): libuv's pool gets at least 8 threads and starts with all
- * signals blocked (an interrupted posix_fallocate() would be a failed disk), SIGPIPE is ignored,
+ * signals blocked (an interrupted call would look like a failed disk), SIGPIPE is ignored,
  * and libraft's memory comes zeroed from mem_alloc(). Calling it again does nothing.
  */
 void consensus_prepare_process(void);

@@ -16,6 +16,7 @@ enum {
     HOT_REQUESTS = 150,   /* and how many requests until the next one is among them. */
     ATTEMPT_US = 1500000, /* Then a client asks again, elsewhere. */
     REMEMBERED = 64,
+    PATIENCE_US = 150000, /* Of those who read from one member alone, at most. */
 };
 
 struct client {
@@ -26,7 +27,8 @@ struct client {
     uint32_t first_attempt; /* Of this request. */
     unsigned target;
     int64_t asked_us;
-    uint64_t turn; /* Of the alarm that counts. */
+    uint64_t turn;     /* Of the alarm that counts. */
+    bool reads_at_one; /* While clients are parted. */
     struct request before[REMEMBERED];
     uint32_t before_count;
 };
@@ -57,6 +59,10 @@ static unsigned count;
 static int64_t think_us_max;
 static bool stopping, defined;
 static uint32_t requests_count, loss_permille;
+static struct {
+    unsigned member;
+    int64_t until_us;
+} parted;
 
 static void wake(void *context);
 
@@ -198,14 +204,18 @@ send_request(struct client *client)
     }
     /* Where nobody listens it learns so at once. */
     bool refused = !member_up(client->target);
-    set_alarm(client,
-              refused ? chance_between(5000, 100000) : ATTEMPT_US + chance_between(0, 200000));
+    int64_t patience_us = client->reads_at_one ? chance_between(10000, PATIENCE_US)
+                                               : ATTEMPT_US + chance_between(0, 200000);
+    set_alarm(client, refused ? chance_between(5000, 100000) : patience_us);
 }
 
 static void
 try_elsewhere(struct client *client)
 {
     client->target = 1 + (unsigned)chance_below(members_count());
+    if (client->target == parted.member && parted.until_us > events_now_us()) {
+        client->target = client->target % members_count() + 1;
+    }
 }
 
 static void
@@ -215,13 +225,15 @@ begin_request(struct client *client)
     client->first_attempt = client->attempt + 1;
     client->asked_us = events_now_us();
     client->busy = true;
-    if (chance_permille(150)) {
+    if (client->reads_at_one) {
+        client->target = parted.member;
+    } else if (chance_permille(150)) {
         try_elsewhere(client); /* Also one that no longer leads and does not know it. */
     }
     if (client->number == 0 && !defined) {
         defined = true;
         client->request.kind = REQUEST_DEFINE;
-    } else if (chance_permille(300)) {
+    } else if (client->reads_at_one || chance_permille(300)) {
         client->request.kind = REQUEST_READ;
         client->request.count = 1;
         client->request.wishes[0].order = some_order();
@@ -239,6 +251,10 @@ wake(void *context)
     mem_free(context);
     if (alarm.turn != client->turn) {
         return;
+    }
+    if (client->reads_at_one) {
+        client->busy = false; /* It asks afresh: an old read may show what was so when it came. */
+        client->reads_at_one = parted.until_us > events_now_us();
     }
     if (client->busy) {
         if (client->attempt >= client->first_attempt) {
@@ -263,9 +279,11 @@ answer_arrives(void *context)
         client->busy = false;
         story->counts.answers++;
         client->target = parcel.member;
-        set_alarm(client, chance_between(100, think_us_max));
+        set_alarm(client,
+                  chance_between(100, client->reads_at_one ? PATIENCE_US / 10 : think_us_max));
     } else if (parcel.request.attempt == client->attempt) {
         story->counts.unknown += parcel.answer.error == QO_UNKNOWN_OUTCOME;
+        client->reads_at_one = false;
         try_elsewhere(client);
         set_alarm(client, chance_between(5000, 100000));
     }
@@ -368,6 +386,21 @@ clients_start(unsigned how_many, int64_t think_us)
     for (unsigned i = 0; i < CONSUMERS; i++) {
         consumers[i] = (struct consumer){.next_seq = 1, .checked_seq = 1, .some = i == 1};
         event_plan(chance_between(1, 300000), 0, follow, &consumers[i]);
+    }
+}
+
+void
+clients_part(unsigned member, int64_t for_us)
+{
+    parted.member = member;
+    parted.until_us = events_now_us() + for_us;
+    for (unsigned i = 0; i < count; i++) {
+        struct client *client = &clients[i];
+        bool free = !client->busy || client->request.kind == REQUEST_READ;
+        client->reads_at_one = free && defined && !stopping && chance_permille(500);
+        if (client->reads_at_one || client->target == member) {
+            set_alarm(client, chance_between(1000, PATIENCE_US));
+        }
     }
 }
 

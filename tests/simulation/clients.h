@@ -28,6 +28,10 @@ bool consumers_done(void);
 /* Requests and answers on the way between clients and members are lost so often. */
 void clients_set_loss(uint32_t permille);
 
+/* For so long some clients read from `member` alone, one read after the other and not waiting long,
+ * until it says that it does not lead; the others ask the other members. */
+void clients_part(unsigned member, int64_t for_us);
+
 /* For the server, on member `id`. */
 void clients_answer(unsigned id, const struct request *request, const struct answer *answer);
 

@@ -20,13 +20,13 @@ enum {
     LEVEL_US = 20000000,    /* and everybody has the same within this. */
 };
 
-bool
-run_rules_without(const char *name, struct world_rules *rules_out)
+static bool
+leave_out(const char *name, size_t size, struct world_rules *rules)
 {
     static const struct {
         const char *name;
         size_t at;
-    } rules[] = {
+    } names[] = {
 #define RULE(member) {#member, offsetof(struct shim_rules, member)}
         RULE(clamp_acks),
         RULE(own_entry_first),
@@ -54,24 +54,35 @@ run_rules_without(const char *name, struct world_rules *rules_out)
         {"log_copy", LOG_WITHOUT_COPY, 0},          {"round_question", 0, ROUNDS_WITHOUT_QUESTION},
         {"round_term", 0, ROUNDS_WITHOUT_TERM},     {"round_nonce", 0, ROUNDS_WITHOUT_NONCE},
         {"round_voters", 0, ROUNDS_WITHOUT_VOTERS}, {"round_next", 0, ROUNDS_WITHOUT_NEXT},
-
     };
-    *rules_out = (struct world_rules){.shim = shim_rules_all};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-        if (strcmp(parts[i].name, name) == 0) {
-            rules_out->log_without = parts[i].log;
-            rules_out->rounds_without = parts[i].rounds;
+        if (strlen(parts[i].name) == size && memcmp(parts[i].name, name, size) == 0) {
+            rules->log_without |= parts[i].log;
+            rules->rounds_without |= parts[i].rounds;
             return true;
         }
     }
-    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
-        if (strcmp(rules[i].name, name) == 0) {
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strlen(names[i].name) == size && memcmp(names[i].name, name, size) == 0) {
             bool off = false;
-            memcpy((char *)&rules_out->shim + rules[i].at, &off, sizeof off);
+            memcpy((char *)&rules->shim + names[i].at, &off, sizeof off);
             return true;
         }
     }
     return false;
+}
+
+bool
+run_rules_without(const char *names, struct world_rules *rules_out)
+{
+    bool known = true;
+    *rules_out = (struct world_rules){.shim = shim_rules_all};
+    for (const char *name = names; name != NULL && known;) {
+        const char *comma = strchr(name, ',');
+        known = leave_out(name, comma != NULL ? (size_t)(comma - name) : strlen(name), rules_out);
+        name = comma != NULL ? comma + 1 : NULL;
+    }
+    return known;
 }
 
 static bool

@@ -22,8 +22,9 @@ struct run_options {
 /* Returns if nothing was found; else the process has ended (story.h). */
 void run_seed(uint64_t seed, const struct run_options *options);
 
-/* All rules but the one of this name into `rules_out`: a member of struct shim_rules, or one of
- * enum log_without or enum rounds_without as run.c names them. False: there is none such. */
-bool run_rules_without(const char *name, struct world_rules *rules_out);
+/* All rules but the ones of these names, with commas between, into `rules_out`: a member of struct
+ * shim_rules, or one of enum log_without or enum rounds_without as run.c names them. False: there
+ * is none such. */
+bool run_rules_without(const char *names, struct world_rules *rules_out);
 
 #endif

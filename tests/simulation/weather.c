@@ -1,6 +1,8 @@
 /* See weather.h. Thread: the run's. */
 #include "weather.h"
 
+#include <limits.h>
+
 #include "clients.h"
 #include "events.h"
 #include "ground.h"
@@ -168,28 +170,58 @@ delay(unsigned id)
 }
 
 /*
- * A leader that lingers: others elect another one while it goes on to hear old answers, and a few
- * members hear nobody but it. First some are slow towards it, then nothing gets from it to those
- * who are not its friends, and at last it speaks to all again.
+ * A leader that lingers: others elect another one and go on, while it has not noticed, and a few
+ * members hear nobody but it. It goes on to hear old answers of the others, some of whom are slow
+ * towards it, or it hears nothing of them, and then one of them at once. So it begins, then nothing
+ * gets from it to those who are not its friends, who may be told that it has ended, and at last it
+ * speaks to all again. Meanwhile some clients read from it alone (clients_part()).
  */
 static struct {
-    unsigned id;      /* 0: nobody lingers. */
+    bool planned; /* Or under way. */
+    unsigned id;
     uint32_t friends; /* Bits of ids. */
+    bool deaf;        /* It does not hear the others either. */
 } lingers;
+
+static bool
+is_friend(unsigned id)
+{
+    return (lingers.friends >> id & 1) != 0;
+}
 
 static void
 set_apart(bool apart)
 {
     for (unsigned from = 1; from <= climate.members_count; from++) {
         for (unsigned to = 1; to <= climate.members_count; to++) {
-            bool near = from == lingers.id || (lingers.friends >> from & 1) != 0;
-            bool far = to != lingers.id && (lingers.friends >> to & 1) == 0;
+            bool near = from == lingers.id || is_friend(from);
+            bool far = to != lingers.id && !is_friend(to);
             if (near && far) {
                 ways[from][to].cut = apart;
-                ways[to][from].cut = apart && from != lingers.id;
+                ways[to][from].cut = apart && (lingers.deaf || from != lingers.id);
             }
         }
     }
+}
+
+static void speak_again(void *context);
+
+/* First to one who follows another leader: what it asks may be answered before it is told. */
+static void
+speak_to_one(void *context)
+{
+    (void)context;
+    unsigned other = someone();
+    for (unsigned n = 0; n < climate.members_count && (other == lingers.id || member_leads(other));
+         n++) {
+        other = other % climate.members_count + 1;
+    }
+    if (!mended) {
+        tell(lingers.id, "speaks to %u again", other);
+        ways[lingers.id][other].cut = false;
+        ways[other][lingers.id].cut = false;
+    }
+    event_plan(chance_between(1, 300000), 0, speak_again, NULL);
 }
 
 static void
@@ -200,41 +232,91 @@ speak_again(void *context)
         tell(lingers.id, "speaks to all again");
         set_apart(false);
     }
-    lingers.id = 0;
+    lingers.planned = false;
 }
 
 static void
 fall_silent(void *context)
 {
     (void)context;
+    /* Those who are told stand at once, else after an election timeout; it believes for about two
+     * that it leads. */
+    bool hint = chance_permille(750);
+    int64_t us = hint ? chance_between(150000, 1000000) : chance_between(800000, 1600000);
     if (!mended) {
-        tell(lingers.id, "speaks to its friends %x alone", lingers.friends);
+        tell(lingers.id, "speaks to its friends %x alone%s", lingers.friends,
+             lingers.deaf ? ", and hears nobody else" : "");
         set_apart(true);
+        for (unsigned other = 1; hint && other <= climate.members_count; other++) {
+            if (other != lingers.id && !is_friend(other)) {
+                network_hint(other, lingers.id);
+            }
+        }
+        clients_part(lingers.id, us);
     }
-    event_plan(chance_between(800000, 1600000), 0, speak_again, NULL);
+    event_plan(us, 0, lingers.deaf ? speak_to_one : speak_again, NULL);
+}
+
+/* A majority of those who vote must be free to elect another leader. */
+static unsigned
+spare_voters(unsigned id)
+{
+    unsigned others_up = 0;
+    for (unsigned other = 1; other <= climate.voters_count; other++) {
+        others_up += other != id && member_up(other);
+    }
+    unsigned majority = climate.voters_count / 2 + 1;
+    return others_up < majority ? UINT_MAX : others_up - majority;
+}
+
+static void
+begin_to_linger(unsigned id, unsigned friends_max)
+{
+    unsigned friends = 0;
+    lingers.id = id;
+    lingers.friends = 0;
+    lingers.deaf = chance_permille(400);
+    mend_network(); /* So that the others can elect. */
+    for (unsigned other = 1; other <= climate.members_count; other++) {
+        if (other != id && !lingers.deaf && chance_permille(750)) {
+            /* Less than an election timeout, or it would hear nobody for one. */
+            ways[other][id].delay_us_min = chance_between(100000, 450000);
+            ways[other][id].delay_us_max = ways[other][id].delay_us_min + chance_between(0, 300000);
+        }
+        bool near = other != id && chance_permille(member_votes(other) ? 300 : 850);
+        if (near && (!member_votes(other) || friends < friends_max)) {
+            lingers.friends |= UINT32_C(1) << other;
+            friends += member_votes(other);
+        }
+    }
+    event_plan(chance_between(1, 400000), 0, fall_silent, NULL);
+    tell(id, "lingers%s", lingers.deaf ? "" : ": some are slow towards it");
+}
+
+/* As soon as there is a leader that others can do without. */
+static void
+look_for_one(void *context)
+{
+    (void)context;
+    unsigned id = some_leader();
+    unsigned spare = spare_voters(id);
+    if (mended) {
+        lingers.planned = false;
+    } else if (member_leads(id) && spare != UINT_MAX) {
+        begin_to_linger(id, spare);
+    } else {
+        event_plan(LOOK_US, 0, look_for_one, NULL);
+    }
 }
 
 static void
 linger(unsigned id)
 {
-    if (lingers.id != 0) {
-        return;
+    (void)id;
+    if (!lingers.planned && climate.voters_count > 1) {
+        lingers.planned = true;
+        event_plan(1, 0, look_for_one, NULL);
     }
-    lingers.id = id;
-    lingers.friends = 0;
-    mend_network(); /* So that the others can elect. */
-    for (unsigned other = 1; other <= climate.members_count; other++) {
-        if (other != id && chance_permille(750)) {
-            /* Less than an election timeout, or it would hear nobody for one. */
-            ways[other][id].delay_us_min = chance_between(100000, 450000);
-            ways[other][id].delay_us_max = ways[other][id].delay_us_min + chance_between(0, 300000);
-        }
-        /* A majority of those who vote must be free to elect another leader. */
-        bool friend = other != id && chance_permille(member_votes(other) ? 100 : 700);
-        lingers.friends |= friend ? UINT32_C(1) << other : 0;
-    }
-    event_plan(chance_between(1, 400000), 0, fall_silent, NULL);
-    tell(id, "some are slow towards it");
 }
 
 static void

@@ -73,13 +73,26 @@ propose_everywhere(uint32_t *value)
     }
 }
 
+/* B20: what a member knows to be committed is on its disk, and never becomes less. */
+static void
+look_at_commits(raft_index seen[WORLD_MAX])
+{
+    for (unsigned i = 0; i < world->count; i++) {
+        const struct raft *raft = world_raft(world, i);
+        assert_true(raft->commit_index >= seen[i] && raft->commit_index <= raft->last_stored);
+        seen[i] = raft->commit_index;
+    }
+}
+
 /* Steps until `end_ms`, hurting and writing on the way. */
 static void
 run_faults(uint64_t *chance, struct reached *reached, uint32_t *value)
 {
     raft_time fault_at = 2000, write_at = 0, now = 0;
+    raft_index seen[WORLD_MAX] = {0};
     while (now < FAULTS_MS) {
         (void)raft_fixture_step(&world->fixture);
+        look_at_commits(seen);
         now = raft_fixture_time(&world->fixture);
         if (now >= fault_at) {
             hurt(chance, reached);

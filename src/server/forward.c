@@ -26,7 +26,8 @@ struct link {
     struct node *node;
     const struct consensus_member *member;
     enum link_state state;
-    int64_t retry_us; /* Not before. */
+    int64_t retry_us;        /* Not before. */
+    int64_t former_since_us; /* Since when another member leads; 0: none does. */
     uv_tcp_t socket;
     uv_connect_t connect;
     uv_getaddrinfo_t resolve;
@@ -444,6 +445,25 @@ drop_unwanted(struct link *link)
     link->out.size = to;
     link->hello_size = 0;
     buf_clear(&link->out_parts);
+}
+
+/* Not told by the link itself: a process that stands still keeps its connections. */
+void
+forward_tick(struct node *node, int64_t now_us)
+{
+    uint32_t leader_id = node_leader_id(node);
+    for (uint32_t i = 0; i < node->identity->members_count; i++) {
+        struct link *link = &node->forward->links[i];
+        bool former = leader_id != 0 && leader_id != link->member->id;
+        bool waits = link->slots != NULL && link->free_count < QO_FORWARDS_MAX;
+        if (leader_id != 0 && (!former || link->former_since_us == 0)) {
+            link->former_since_us = former ? now_us : 0;
+        }
+        if (former && waits && link->state != LINK_CLOSING &&
+            now_us - link->former_since_us > (int64_t)QO_FORWARD_FORMER_MS * 1000) {
+            broke(link, "another member leads now, and it does not answer");
+        }
+    }
 }
 
 struct link_write {

@@ -8,7 +8,8 @@
  * whole response to that client's message; anything else is `internal`, with a write's effect not
  * known, and a log line, and what cannot be told to belong to one request ends the link. Requests
  * leave in the order in which they were read; one whose connection was reset, or whose time ran
- * out, before it could leave does not.
+ * out, before it could leave does not. A member that leads no longer answers at once or never: what
+ * it owes QO_FORWARD_FORMER_MS after another one was seen to lead is answered as if its link broke.
  *
  * Bounds: QO_FORWARDS_MAX requests under way per link, QO_FORWARD_BYTES_MAX unsent; over them
  * `overloaded`. After a failed connect the next try waits QO_FORWARD_RETRY_MS.
@@ -29,5 +30,8 @@ void forward_request(struct node *node, struct request *request, struct bytes me
 
 /* Sends what was forwarded in this turn. */
 void forward_flush(struct node *node);
+
+/* Now and then: ends links to members that lead no longer and owe answers. */
+void forward_tick(struct node *node, int64_t now_us);
 
 #endif

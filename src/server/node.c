@@ -213,6 +213,7 @@ tick(uv_timer_t *timer)
     feeds_expire(&node, now_us);
     sessions_expire(&node, now_us);
     timers_tick(&node, now_us);
+    forward_tick(&node, now_us);
 }
 
 static uint64_t

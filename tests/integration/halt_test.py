@@ -99,6 +99,26 @@ class Halt(quorder.Test):
                 self.refused(200, self.cluster.call, self.cluster.leader(), "order.get",
                              id=f"late-{i}-{n}")
 
+    def test_nobody_waits_for_a_leader_that_was_replaced(self):
+        """What was forwarded to a leader that stands still is answered once another one leads."""
+        for round_ in range(ROUNDS):
+            leader = self.cluster.leader()
+            follower = self.cluster.others(leader)[round_ % 2]
+            name = f"replaced-{round_}"
+            with self.cluster.connect(follower, 20.0) as connection:
+                connection.call("order.create", id=f"{name}-before", machine="toggle")
+                os.kill(self.cluster.pid(leader), signal.SIGSTOP)
+                try:
+                    with self.assertRaises(Refused) as told:
+                        connection.call("order.create", id=name, machine="toggle",
+                                        request_id=name, timeout_ms=60000)
+                finally:
+                    os.kill(self.cluster.pid(leader), signal.SIGCONT)
+            self.assertIn(told.exception.number, quorder.TRY_AGAIN)
+            receipt = self.cluster.client(self.rng).call("order.create", id=name,
+                                                         machine="toggle", request_id=name)
+            self.assertEqual(receipt["version"], 1)
+
 
 if __name__ == "__main__":
     quorder.main()

@@ -94,6 +94,7 @@
 #define QO_FORWARDS_MAX (1u << 14)       /* Requests forwarded and not yet answered, per link. */
 #define QO_FORWARD_BYTES_MAX QO_MIB(16u) /* Forwarded and not yet sent. */
 #define QO_FORWARD_RETRY_MS 100u         /* Between two tries to connect to the leader. */
+#define QO_FORWARD_FORMER_MS 250u        /* For answers that it gave before it was replaced. */
 #define QO_TIMER_SCAN_MS 50u             /* Between two looks for deadlines that have come. */
 #define QO_CURSOR_MAX 20u                /* Bytes of a cursor's text. */
 /* The sweeping of lists: src/store/sweep.h. Guessed: counters for 2^29 rows in 1 MiB; 4,096 blocks

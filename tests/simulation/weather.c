@@ -242,7 +242,8 @@ fall_silent(void *context)
     /* Those who are told stand at once, else after an election timeout; it believes for about two
      * that it leads. */
     bool hint = chance_permille(750);
-    int64_t us = hint ? chance_between(150000, 1000000) : chance_between(800000, 1600000);
+    int64_t us = hint ? chance_between(100000, lingers.deaf ? 600000 : 1000000)
+                      : chance_between(800000, 1600000);
     if (!mended) {
         tell(lingers.id, "speaks to its friends %x alone%s", lingers.friends,
              lingers.deaf ? ", and hears nobody else" : "");

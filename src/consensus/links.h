@@ -37,8 +37,8 @@
  * There is never none for longer than it takes to dial: a connection is closed for being second
  * only by the decider, which has then opened a newer one, or by the other one when it has read the
  * `open` of a newer one.
- * A link that broke and whose end did not hear of it is found by what is sent on it: refused, or not
- * acknowledged for QO_LINK_SILENCE_MS. Both sides may have such a one, each another.
+ * A link that broke and whose end did not hear of it is found by what is sent on it: refused, or
+ * not acknowledged for QO_LINK_SILENCE_MS. Both sides may have such a one, each another.
  *
  * Order     Within a lane as they were sent. Parts of large messages let the other lane through
  *           between them. AppendEntries never overtake each other: a heartbeat that is compared

@@ -130,6 +130,13 @@ restore(void *context, struct bytes manifest, uint64_t index)
     QO_ASSERT(manifest.size == 8 && process->state.index >= index);
 }
 
+static uint64_t
+executed(void *context)
+{
+    const struct process *process = context;
+    return process->state.index;
+}
+
 static void propose_more(struct process *process);
 
 static void
@@ -287,7 +294,7 @@ run(const struct node *node, int socket)
         .directory = node->directory,
         .loop = &loop,
         .log_bytes_max = node->log_bytes_max,
-        .client = {&process, room, deliver, leadership, checkpoint, restore},
+        .client = {&process, room, deliver, leadership, checkpoint, restore, executed},
     };
     process.consensus = consensus_open(&options);
     listen_for_links(&process, &loop, node->id);

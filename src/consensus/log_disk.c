@@ -8,6 +8,7 @@
 #include <semaphore.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -153,15 +154,29 @@ fill_with_zeros(int file, uint64_t size)
     return error;
 }
 
+/* A full disk is asked for room at every tick. Filling it to its last byte each time would take
+ * from the store what it needs meanwhile. */
+static int
+look_for_room(const struct log_disk_real *real, uint64_t size)
+{
+    struct statvfs system;
+    if (fstatvfs(real->directory, &system) != 0) {
+        return errno;
+    }
+    bool known = system.f_blocks > 0 && system.f_frsize > 0;
+    return known && size / system.f_frsize >= system.f_bavail ? ENOSPC : 0;
+}
+
 static int
 disk_create(void *context, const char *name, uint64_t size, int *file_out)
 {
     struct log_disk_real *real = context;
-    int file = open_file(real, name, O_CREAT | O_EXCL);
+    int error = look_for_room(real, size);
+    int file = error == 0 ? open_file(real, name, O_CREAT | O_EXCL) : -1;
     if (file < 0) {
-        return errno;
+        return error == 0 ? errno : error;
     }
-    int error = fill_with_zeros(file, size);
+    error = fill_with_zeros(file, size);
     if (error == 0 && (fsync(file) != 0 || fsync(real->directory) != 0)) {
         error = errno;
     }

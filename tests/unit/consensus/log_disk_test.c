@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <uv.h>
@@ -354,6 +355,29 @@ refuses_when_a_file_is_gone(void **state)
     stop(&node);
 }
 
+/* The limit is there so that a try to write it fails soon, and with another error. */
+static void
+writes_nothing_of_a_file_that_has_no_room(void **state)
+{
+    struct rlimit before, limit;
+    int file;
+    (void)state;
+    struct log_disk_real *disk = log_disk_open(directory, NULL);
+    assert_non_null(disk);
+    const struct log_disk *table = log_disk_table(disk);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    limit = before;
+    limit.rlim_cur = SEGMENT_BYTES;
+    assert_true(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    int error = table->create(table->context, "large", UINT64_C(1) << 60, &file);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_int_equal(error, ENOSPC);
+    assert_int_equal(table->create(table->context, "large", SEGMENT_BYTES, &file), 0);
+    assert_int_equal(table->remove(table->context, "large", file), 0);
+    log_disk_close(disk, NULL, NULL);
+}
+
 int
 main(void)
 {
@@ -364,6 +388,8 @@ main(void)
         cmocka_unit_test_setup_teardown(holds_what_it_told_before_a_kill, make_log, drop_log),
         cmocka_unit_test_setup_teardown(names_the_file_that_is_damaged, make_log, drop_log),
         cmocka_unit_test_setup_teardown(refuses_when_a_file_is_gone, make_log, drop_log),
+        cmocka_unit_test_setup_teardown(writes_nothing_of_a_file_that_has_no_room, make_log,
+                                        drop_log),
     };
     return cmocka_run_group_tests_name("consensus/log_disk", tests, NULL, NULL);
 }

@@ -24,6 +24,7 @@ const struct shim_rules shim_rules_all = {
     .skip_committed = true,
     .learn_terms = true,
     .believe_refusals = true,
+    .forget_silent = true,
 };
 
 int
@@ -370,6 +371,23 @@ step_back(struct shim *shim, raft_id id, struct raft_append_entries_result *answ
     }
 }
 
+/*
+ * S-15, cures B23: in a follower's eyes libraft's leader is there until the follower's own timer
+ * ends, so a new one needs a majority whose timers, of one to two election timeouts, have all
+ * ended. A follower that has heard nothing of its leader for one election timeout forgets it when
+ * it is asked for a vote (Ongaro's thesis, 4.2.3: the minimum, not the randomized, timeout).
+ */
+static void
+forget_silent(struct shim *shim)
+{
+    struct raft *raft = shim_raft(shim);
+    if (shim->rules.forget_silent && raft->state == RAFT_FOLLOWER &&
+        raft->follower_state.current_leader.id != 0 &&
+        shim_silence_ms(shim, raft->follower_state.current_leader.id) >= raft->election_timeout) {
+        peek_forget_leader(raft);
+    }
+}
+
 static void
 received(struct raft_io *below, struct raft_message *message)
 {
@@ -393,6 +411,7 @@ received(struct raft_io *below, struct raft_message *message)
             believe_refusal(shim, message->server_id, &message->append_entries_result);
             step_back(shim, message->server_id, &message->append_entries_result);
         } else if (message->type == RAFT_IO_REQUEST_VOTE) {
+            forget_silent(shim);
             learn_term(shim, message);
         }
         shim_enter(shim);

@@ -38,6 +38,7 @@ struct shim_rules {
     bool skip_committed;   /* S-12 */
     bool learn_terms;      /* S-13 */
     bool believe_refusals; /* S-14 */
+    bool forget_silent;    /* S-15 */
 };
 extern const struct shim_rules shim_rules_all;
 

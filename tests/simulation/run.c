@@ -33,6 +33,7 @@ leave_out(const char *name, size_t size, struct world_rules *rules)
         RULE(pace_completions),
         RULE(storage_is_fatal),
         RULE(stored_candidacy),
+        RULE(step_back),
         RULE(never_inside),
         RULE(watch),
         RULE(late_votes),
@@ -41,6 +42,7 @@ leave_out(const char *name, size_t size, struct world_rules *rules)
         RULE(probe_from_end),
         RULE(skip_committed),
         RULE(learn_terms),
+        RULE(forget_silent),
         RULE(believe_refusals),
 #undef RULE
     };

@@ -281,6 +281,23 @@ goes_back_one_entry_per_heartbeat(const struct shim_rules *rules)
     return now - begin > 6 * HEARTBEAT_MS;
 }
 
+/*
+ * B23: the leader's packets stop; 1 stands after a second, 2 would after a minute, and refuses 1
+ * all that time because it still has a leader.
+ */
+static bool
+waits_for_the_slowest_follower(const struct shim_rules *rules)
+{
+    unsigned dead = 0;
+    world = world_make(3, rules, NULL);
+    raft_fixture_elect(&world->fixture, dead);
+    run_ms(500);
+    raft_fixture_kill(&world->fixture, dead);
+    world_timeout(world, 1, 1000);
+    world_timeout(world, 2, 60000);
+    return !raft_fixture_step_until(&world->fixture, someone_leads, &dead, 5000);
+}
+
 static void
 cures_each_fault_of_the_core(void **state)
 {
@@ -290,6 +307,7 @@ cures_each_fault_of_the_core(void **state)
         {"A2 (S-2)", commits_an_old_terms_entry_by_counting, {.own_entry_first = true}},
         {"B2 (S-7)", goes_back_one_entry_per_heartbeat, {.step_back = true}},
         {"A3 (S-3)", never_commits_under_a_stream, {.pace_completions = true}},
+        {"B23 (S-15)", waits_for_the_slowest_follower, {.forget_silent = true}},
         {"A7 (S-5)", stands_with_an_unstored_log, {.stored_candidacy = true}},
     };
     (void)state;

@@ -76,8 +76,15 @@ learns_the_term_of_who_asks_for_a_pre_vote(void **state)
     fake->raft.current_term = 3;
     fake->raft.state = RAFT_FOLLOWER;
     fake->raft.follower_state.current_leader.id = 1; /* A leader that is heard is not deposed. */
+    fake->shim.peers[0] = (struct shim_peer){.id = 1, .heard_ms = fake->now};
+    fake->now += fake->raft.election_timeout - 1;
     receive(vote);
     assert_int_equal(fake->received, 4);
+    assert_int_equal(fake->raft.follower_state.current_leader.id, 1);
+    fake->now++; /* One that was silent for an election timeout is forgotten. */
+    receive(vote);
+    assert_int_equal(fake->raft.follower_state.current_leader.id, 0);
+    assert_int_equal(fake->received, 6);
 }
 
 /* libraft then probes from behind what was acknowledged in this term, which may be nothing. */

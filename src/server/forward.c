@@ -376,19 +376,19 @@ forward_request(struct node *node, struct request *request, struct bytes message
         refuse(node, request, QO_UNAVAILABLE);
         return;
     }
+    if (link->state == LINK_CLOSED) { /* Also for one that is too short for it: others follow. */
+        open_link(link);
+        if (link->state == LINK_CLOSED) {
+            refuse(node, request, QO_UNAVAILABLE);
+            return;
+        }
+    }
     if (link->state != LINK_OPEN) {
         left_us -= CONNECT_US_MAX;
     }
     if (left_us < 1000) {
         refuse(node, request, QO_TIMEOUT);
         return;
-    }
-    if (link->state == LINK_CLOSED) {
-        open_link(link);
-        if (link->state == LINK_CLOSED) {
-            refuse(node, request, QO_UNAVAILABLE);
-            return;
-        }
     }
     if (link->free_count == 0 || link->unsent + link->out.size > QO_FORWARD_BYTES_MAX) {
         refuse(node, request, QO_OVERLOADED);

@@ -346,6 +346,25 @@ class Majority(quorder.Test):
             self.cluster.run("pause", str(n))
             self.addCleanup(self.cluster.run, "resume", str(n))
 
+    def test_short_time_outs_reach_the_leader(self):
+        """A follower that has no connection to the leader yet makes one, however short they are."""
+        follower = self.cluster.others(self.cluster.leader())[0]
+        self.cluster.restart(follower)
+        quorder.eventually(lambda: self.cluster.call(follower, "hello")["leader"],
+                           what="a leader known")
+        call = self.cluster.connect(follower).call
+        names = iter(range(1 << 30))
+
+        def created():
+            name = f"short-{next(names)}"
+            try:
+                return call("order.create", id=name, machine="toggle", timeout_ms=100)
+            except Refused as refused:
+                self.assertIn(refused.number, quorder.TRY_AGAIN)
+                return None
+
+        quorder.eventually(created, 20, "a write with 100 ms")
+
     def test_unknown_outcome_and_timeout(self):
         leader = self.cluster.leader()
         call = self.cluster.connect(leader).call

@@ -213,8 +213,7 @@ static_assert(QO_ENTRY_COMMANDS_MAX >= QO_OPERATIONS_MAX, "one order.batch fits 
 #define QO_LINK_NOTES_BYTES_MAX QO_KIB(64u) /* Of notes alone; more are dropped. */
 #define QO_LINK_WRITE_BYTES QO_KIB(256u)    /* Handed to the socket at a time. */
 #define QO_LINK_READ_BYTES QO_KIB(64u)      /* Asked of a socket at a time. */
-#define QO_LINK_UNSENT_BYTES QO_KIB(128u)   /* In the kernel and not on the way: where votes wait. \
-                                             */
+#define QO_LINK_UNSENT_BYTES QO_KIB(128u)   /* In the kernel, not on the way: votes wait there. */
 #define QO_LINK_OPENINGS_MAX 32u            /* Accepted and not yet open. */
 #define QO_LINK_OPENING_MS 2000u            /* Five messages there and back. Guessed. */
 #define QO_LINK_ADDRESSES_MAX 4u            /* Of one name, tried in turn. */

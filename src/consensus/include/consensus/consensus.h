@@ -174,7 +174,8 @@ typedef void (*consensus_read_cb)(void *context, enum qo_error status, uint64_t 
 
 /*
  * Asks for a read point: a round of questions to the other members, and no entry of the log. One
- * serves all that asked before it began; who asks later waits for the next. Returns as consensus_propose(), with QO_READ_POINTS_MAX as the bound.
+ * serves all that asked before it began; who asks later waits for the next. Returns as
+ * consensus_propose(), with QO_READ_POINTS_MAX as the bound.
  */
 enum qo_error consensus_read_point(struct consensus *consensus, consensus_read_cb callback,
                                    void *context) __attribute__((warn_unused_result));

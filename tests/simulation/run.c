@@ -28,22 +28,14 @@ leave_out(const char *name, size_t size, struct world_rules *rules)
         size_t at;
     } names[] = {
 #define RULE(member) {#member, offsetof(struct shim_rules, member)}
-        RULE(clamp_acks),
-        RULE(own_entry_first),
-        RULE(pace_completions),
-        RULE(storage_is_fatal),
-        RULE(stored_candidacy),
-        RULE(step_back),
-        RULE(never_inside),
-        RULE(watch),
-        RULE(late_votes),
-        RULE(windows),
-        RULE(no_install),
-        RULE(probe_from_end),
-        RULE(skip_committed),
-        RULE(learn_terms),
-        RULE(forget_silent),
-        RULE(believe_refusals),
+        RULE(clamp_acks),       RULE(own_entry_first),
+        RULE(pace_completions), RULE(storage_is_fatal),
+        RULE(stored_candidacy), RULE(step_back),
+        RULE(never_inside),     RULE(watch),
+        RULE(late_votes),       RULE(windows),
+        RULE(no_install),       RULE(probe_from_end),
+        RULE(skip_committed),   RULE(learn_terms),
+        RULE(forget_silent),    RULE(believe_refusals),
 #undef RULE
     };
     static const struct {

@@ -80,6 +80,15 @@ all_told(void *context)
     return sends_done == sends_count;
 }
 
+/* b has a link to 1. */
+static bool
+b_is_up(void *context)
+{
+    const struct member *b = context;
+    struct links_status status;
+    return links_status(b->links, 1, &status) && status.up;
+}
+
 struct wanted {
     const struct member *member;
     uint32_t count;
@@ -139,7 +148,8 @@ carries_messages(const char *host, const char *name)
     struct wanted wanted = {&a, 0};
     for (int i = 0; i < 6; i++) { /* One at a time: lanes may change their order else. */
         const struct sending *sending;
-        do { /* Until the link is there. */
+        do {                                            /* Until the link is there. */
+            assert_true(world_run(&loop, b_is_up, &b)); /* A name's look-up takes its time. */
             sending = send_from(&b, &messages[i]);
             assert_true(world_run(&loop, all_told, NULL));
         } while (sending->status == RAFT_NOCONNECTION && sends_count < SENDS_MAX);

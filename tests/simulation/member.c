@@ -438,7 +438,12 @@ member_needs_rebuild(unsigned id)
     uint64_t common = members[id].lost ? 0 : truth_common(id);
     bool needs = members[id].lost;
     for (unsigned other = 1; other <= options.count && !needs; other++) {
-        needs = !members[other].lost && common + 1 < member_log_first(other);
+        /* A log that begins right behind what is common must still know the term before it, or it
+         * cannot say that what follows belongs there. */
+        uint64_t first = member_log_first(other);
+        needs =
+            !members[other].lost &&
+            (common + 1 < first || (common + 1 == first && member_log_term(other, common) == 0));
     }
     return needs;
 }

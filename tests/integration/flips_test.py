@@ -69,13 +69,7 @@ class Flips(quorder.Test):
     flags = ("--log-bytes", "4194304", "--memtable-bytes", "1048576")
 
     def load(self, count):
-        begin = sum(w.acknowledged for w in self.walkers)
-        quorder.eventually(
-            lambda: sum(w.acknowledged for w in self.walkers) - begin >= count
-            or any(w.fault for w in self.walkers), 120, f"{count} acknowledged writes")
-        for walker in self.walkers:
-            if walker.fault:
-                raise walker.fault
+        quorder.load(self.walkers, count)
 
     def flip(self, n):
         """Flips a bit of node n, in a place that has one."""
@@ -115,29 +109,22 @@ class Flips(quorder.Test):
                 walker.check(self.cluster, n)
             feed = self.cluster.feed(n)
         except Gone:
-            quorder.eventually(lambda: self.ended(n), 30, f"the end of node {n}")
+            quorder.eventually(lambda: self.cluster.ended(n), 30, f"the end of node {n}")
             return False
         self.assertEqual(said, self.everything(other, seq))
         self.assertEqual(feed, self.cluster.feed(other)[:len(feed)])
         quorder.check_feed(feed)
         return True
 
-    def ended(self, n):
-        try:
-            with open(f"/proc/{self.cluster.pid(n)}/stat", encoding="ascii") as file:
-                return file.read().split()[2] == "Z"
-        except FileNotFoundError:
-            return True
-
     def joins(self, n):
         """True once all nodes name one leader; False if node n met the flip before."""
         def settled():
             try:
-                return self.ended(n) or self.cluster.leader(within=1.0)
+                return self.cluster.ended(n) or self.cluster.leader(within=1.0)
             except AssertionError:
                 return None
         quorder.eventually(settled, what=f"node {n} joins or ends")
-        return not self.ended(n)
+        return not self.cluster.ended(n)
 
     def halt_walkers(self):
         for walker in self.walkers:

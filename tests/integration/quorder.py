@@ -362,6 +362,14 @@ class Cluster:
     def stop(self):
         self.run("stop")
 
+    def ended(self, n):
+        """True if the process of node n has ended, by itself or not."""
+        try:
+            with open(f"/proc/{self.pid(n)}/stat", encoding="ascii") as file:
+                return file.read().split()[2] == "Z"
+        except FileNotFoundError:
+            return True
+
     def rss(self, n):
         """Bytes of memory that node n holds."""
         pages = (pathlib.Path("/proc") / str(self.pid(n)) / "statm").read_text().split()[1]
@@ -601,6 +609,17 @@ class Walker(threading.Thread):
                 want = [(r["version"], r["seq"], r["at"], f"{order}/{r['version']}")
                         for r in receipts]
                 assert told == want, f"node {n}, {order}: {difference(told, want)}"
+
+
+def load(walkers, count):
+    """Waits until so many more writes are acknowledged; raises what a walker met."""
+    begin = sum(w.acknowledged for w in walkers)
+    eventually(
+        lambda: sum(w.acknowledged for w in walkers) - begin >= count
+        or any(w.fault for w in walkers), 120, f"{count} acknowledged writes")
+    for walker in walkers:
+        if walker.fault:
+            raise walker.fault
 
 
 def difference(told, want):

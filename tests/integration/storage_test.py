@@ -34,24 +34,11 @@ class Storage(quorder.Test):
             walker.start()
 
     def load(self, count=BETWEEN):
-        begin = sum(w.acknowledged for w in self.walkers)
-        quorder.eventually(
-            lambda: sum(w.acknowledged for w in self.walkers) - begin >= count
-            or any(w.fault for w in self.walkers), 120, f"{count} acknowledged writes")
-        for walker in self.walkers:
-            if walker.fault:
-                raise walker.fault
+        quorder.load(self.walkers, count)
 
     def victim(self, leads):
         leader = self.cluster.leader()
         return leader if leads else self.rng.choice(self.cluster.others(leader))
-
-    def ended(self, n):
-        try:
-            with open(f"/proc/{self.cluster.pid(n)}/stat", encoding="ascii") as file:
-                return file.read().split()[2] == "Z"
-        except FileNotFoundError:
-            return True
 
     def ends_for_its_disk(self, n):
         """Node n ends by itself, and says that its disk is why.
@@ -59,7 +46,7 @@ class Storage(quorder.Test):
         Debian's RocksDB has its assertions on: one of them may end the process first, when a write
         in one of its own threads fails and the file is closed.
         """
-        quorder.eventually(lambda: self.ended(n), 120, f"the end of node {n}")
+        quorder.eventually(lambda: self.cluster.ended(n), 120, f"the end of node {n}")
         last = self.cluster.log(n).read_text(errors="replace").splitlines()[-1]
         if "AssertFalseAndGetStatusForPrevError" not in last:
             self.assertIn(f"status={STORAGE}", last)
@@ -180,7 +167,7 @@ class Full(Storage):
             return False
 
         quorder.eventually(refused, what="a refusal for the disk")
-        self.assertFalse(self.ended(leader))
+        self.assertFalse(self.cluster.ended(leader))
         self.free(leader)
         quorder.eventually(lambda: not refused(), what="writes again")
 

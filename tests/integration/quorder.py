@@ -391,6 +391,18 @@ class Cluster:
 
         return eventually(same, within, "all nodes at one index")
 
+    def caught_up(self, within=60.0):
+        """Waits until every node has executed what the first of them has by now."""
+
+        def indexes():
+            try:
+                return [self.call(n, "cluster.status")["digest"]["index"] for n in self.all()]
+            except (Gone, Refused):
+                return None
+
+        want = max(eventually(indexes, within, "an answer of all nodes"))
+        eventually(lambda: min(indexes() or [0]) >= want, within, f"all nodes at {want}")
+
     def history(self, n, order, **params):
         """All events of an order as node n tells them."""
         events = []

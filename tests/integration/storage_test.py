@@ -148,7 +148,7 @@ class Full(Storage):
                 self.free(n)
                 self.cluster.kill(n)
                 self.cluster.restart(n)
-                self.cluster.digests()
+                self.cluster.caught_up()
         self.all_is_there()
 
     def test_refuses_below_the_reserve_and_goes_on_by_itself(self):

@@ -266,7 +266,7 @@ class Cluster:
             if "is taken" not in done.stderr:
                 break
         if done.returncode != 0:
-            self.run("stop", check=False)
+            self.end()
             raise AssertionError(f"cluster/local start: {done.stdout}{done.stderr}{self.logs()}")
 
     def run(self, *words, check=True, environment=None):
@@ -362,6 +362,10 @@ class Cluster:
     def stop(self):
         self.run("stop")
 
+    def end(self):
+        """Ends what runs of it, whatever became of it."""
+        self.run("stop", check=False)
+
     def ended(self, n):
         """True if the process of node n has ended, by itself or not."""
         try:
@@ -429,6 +433,7 @@ class Cluster:
 class Test(unittest.TestCase):
     """A test with one cluster for all of its methods, kept for a look where one failed."""
 
+    make_cluster = Cluster
     nodes = 3
     flags = ()
     environment = ""
@@ -438,7 +443,7 @@ class Test(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.rng = seed()
-        cls.cluster = Cluster(cls.__name__, cls.nodes, cls.flags, cls.environment)
+        cls.cluster = cls.make_cluster(cls.__name__, cls.nodes, cls.flags, cls.environment)
         cls.addClassCleanup(cls.end_cluster)
         client = cls.cluster.client(cls.rng)
         for source in cls.machines:
@@ -447,7 +452,7 @@ class Test(unittest.TestCase):
 
     @classmethod
     def end_cluster(cls):
-        cls.cluster.run("stop", check=False)
+        cls.cluster.end()
         for n in cls.cluster.all():
             lines = cls.cluster.log(n).read_text(errors="replace").splitlines()
             for place, line in enumerate(lines):

@@ -1,6 +1,7 @@
 /* See forward.h. Thread: loop. */
 #include "forward.h"
 
+#include <netinet/tcp.h>
 #include <stdio.h>
 
 #include "common/assert.h"
@@ -27,6 +28,7 @@ struct link {
     const struct consensus_member *member;
     enum link_state state;
     int64_t retry_us;        /* Not before. */
+    int64_t opening_us;      /* Since when it is RESOLVING or CONNECTING. */
     int64_t former_since_us; /* Since when another member leads; 0: none does. */
     uv_tcp_t socket;
     uv_connect_t connect;
@@ -122,9 +124,10 @@ end_link(struct link *link, const char *why, enum loss loss)
     buf_clear(&link->in);
     link->cutter = (struct wire_cutter){.size_max = QO_PEER_MESSAGE_MAX};
     fail_all(link, loss);
-    if (link->state == LINK_RESOLVING) {
-        link->state = LINK_CLOSED;
-    } else if (link->state != LINK_CLOSING) {
+    if (link->state == LINK_RESOLVING) { /* Until resolved() is called, however long it takes. */
+        link->state = LINK_CLOSING;
+        (void)uv_cancel((uv_req_t *)&link->resolve);
+    } else if (link->state == LINK_CONNECTING || link->state == LINK_OPEN) {
         link->state = LINK_CLOSING;
         uv_close((uv_handle_t *)&link->socket, closed);
     }
@@ -265,6 +268,22 @@ was_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *room)
 
 /* -- Connecting ------------------------------------------------------------------------------- */
 
+/* A member whose packets vanish says nothing: the kernel would wait for it for a quarter of an hour
+ * with what was sent, and for two hours without. */
+static void
+tune(struct link *link)
+{
+    uv_os_fd_t fd;
+    unsigned silence_ms = QO_FORWARD_SILENCE_MS;
+    int interval_s = QO_FORWARD_KEEPALIVE_S;
+    (void)uv_tcp_nodelay(&link->socket, 1);
+    (void)uv_tcp_keepalive(&link->socket, 1, QO_FORWARD_KEEPALIVE_S);
+    if (uv_fileno((const uv_handle_t *)&link->socket, &fd) == 0) {
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof interval_s);
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &silence_ms, sizeof silence_ms);
+    }
+}
+
 static void
 connected(uv_connect_t *connect, int status)
 {
@@ -276,8 +295,7 @@ connected(uv_connect_t *connect, int status)
         broke(link, uv_strerror(status));
         return;
     }
-    uv_tcp_nodelay(&link->socket, 1);
-    uv_tcp_keepalive(&link->socket, 1, 60);
+    tune(link);
     if (uv_read_start((uv_stream_t *)&link->socket, give_room, was_read) != 0) {
         broke(link, "cannot read");
         return;
@@ -289,8 +307,13 @@ static void
 resolved(uv_getaddrinfo_t *resolve, int status, struct addrinfo *found)
 {
     struct link *link = resolve->data;
-    if (status != 0) {
-        broke(link, uv_strerror(status));
+    bool wanted = link->state == LINK_RESOLVING;
+    link->state = LINK_CLOSED;
+    if (!wanted || status != 0) {
+        uv_freeaddrinfo(found);
+        if (wanted) {
+            broke(link, uv_strerror(status));
+        }
         return;
     }
     uv_tcp_init(&link->node->loop, &link->socket);
@@ -334,14 +357,16 @@ open_link(struct link *link)
     };
     wire_encode_request(&link->out, &hello);
     link->hello_size = link->out.size;
-    link->state = LINK_RESOLVING;
     link->resolve.data = link;
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     int failed =
         uv_getaddrinfo(&link->node->loop, &link->resolve, resolved, host, colon + 1, &hints);
     if (failed != 0) {
         broke(link, uv_strerror(failed));
+        return;
     }
+    link->state = LINK_RESOLVING;
+    link->opening_us = node_now_us(link->node);
 }
 
 /* -- Sending ---------------------------------------------------------------------------------- */
@@ -456,12 +481,15 @@ forward_tick(struct node *node, int64_t now_us)
         struct link *link = &node->forward->links[i];
         bool former = leader_id != 0 && leader_id != link->member->id;
         bool waits = link->slots != NULL && link->free_count < QO_FORWARDS_MAX;
+        bool opening = link->state == LINK_RESOLVING || link->state == LINK_CONNECTING;
         if (leader_id != 0 && (!former || link->former_since_us == 0)) {
             link->former_since_us = former ? now_us : 0;
         }
         if (former && waits && link->state != LINK_CLOSING &&
             now_us - link->former_since_us > (int64_t)QO_FORWARD_FORMER_MS * 1000) {
             broke(link, "another member leads now, and it does not answer");
+        } else if (opening && now_us - link->opening_us > (int64_t)QO_FORWARD_CONNECT_MS * 1000) {
+            broke(link, "no connection in time");
         }
     }
 }

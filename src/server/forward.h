@@ -10,6 +10,8 @@
  * leave in the order in which they were read; one whose connection was reset, or whose time ran
  * out, before it could leave does not. A member that leads no longer answers at once or never: what
  * it owes QO_FORWARD_FORMER_MS after another one was seen to lead is answered as if its link broke.
+ * So it is if a member takes longer than QO_FORWARD_CONNECT_MS to be found and connected to, or
+ * acknowledges nothing for QO_FORWARD_SILENCE_MS: its packets may vanish, and nobody would say so.
  *
  * Bounds: QO_FORWARDS_MAX requests under way per link, QO_FORWARD_BYTES_MAX unsent; over them
  * `overloaded`. After a failed connect the next try waits QO_FORWARD_RETRY_MS.
@@ -31,7 +33,7 @@ void forward_request(struct node *node, struct request *request, struct bytes me
 /* Sends what was forwarded in this turn. */
 void forward_flush(struct node *node);
 
-/* Now and then: ends links to members that lead no longer and owe answers. */
+/* Now and then: ends links to members that lead no longer and owe answers, or that do not open. */
 void forward_tick(struct node *node, int64_t now_us);
 
 #endif

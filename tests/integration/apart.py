@@ -58,7 +58,8 @@ def hardware(place):
 
 
 class Apart(quorder.Cluster):
-    """Nodes on machines of their own. No kill, restart or start: they run until end()."""
+    """Nodes on machines of their own; one such cluster in a process. No kill, restart or start: they
+    run until end()."""
 
     def __init__(self, name, nodes=3, flags=(), environment=""):  # pylint: disable=super-init-not-called
         self.directory = quorder.ROOT / "run" / f"test-{name}-{os.getpid()}"
@@ -76,7 +77,7 @@ class Apart(quorder.Cluster):
                     "--cluster", f"apart-{os.getpid()}", *members)
             for n in self.all():
                 self.start_machine(n, flags, variables)
-            self.leader()
+            self.leader(within=90)
         except BaseException as fault:
             self.end()
             raise AssertionError(f"{fault}{self.logs()}") from fault

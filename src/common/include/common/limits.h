@@ -95,6 +95,9 @@
 #define QO_FORWARD_BYTES_MAX QO_MIB(16u) /* Forwarded and not yet sent. */
 #define QO_FORWARD_RETRY_MS 100u         /* Between two tries to connect to the leader. */
 #define QO_FORWARD_FORMER_MS 250u        /* For answers that it gave before it was replaced. */
+#define QO_FORWARD_CONNECT_MS 2000u      /* A lost SYN is sent again after a second. */
+#define QO_FORWARD_SILENCE_MS 5000u      /* As of the links between members. */
+#define QO_FORWARD_KEEPALIVE_S 5u        /* Asked so often when there is nothing to send. */
 #define QO_TIMER_SCAN_MS 50u             /* Between two looks for deadlines that have come. */
 #define QO_CURSOR_MAX 20u                /* Bytes of a cursor's text. */
 /* The sweeping of lists: src/store/sweep.h. Guessed: counters for 2^29 rows in 1 MiB; 4,096 blocks

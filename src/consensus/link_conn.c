@@ -251,6 +251,13 @@ ended(void *context, int status)
     links_ended(context, status);
 }
 
+/* Of several addresses all must refuse for the peer to count as refusing. */
+static void
+note_failure(struct conn *conn, int status)
+{
+    conn->worst = conn->worst == 0 || status != UV_ECONNREFUSED ? status : conn->worst;
+}
+
 static void
 connected(void *context, int status)
 {
@@ -259,7 +266,7 @@ connected(void *context, int status)
         conn_say_hello(conn);
         return;
     }
-    conn->worst = conn->worst == 0 || status != UV_ECONNREFUSED ? status : conn->worst;
+    note_failure(conn, status);
     if (!conn_dial_next(conn)) {
         links_ended(conn, conn->worst);
     }
@@ -309,6 +316,14 @@ conn_accept(struct links *links, int fd)
     return conn;
 }
 
+/* This host has no address of that kind, or no way there: that says nothing about the peer, and a
+ * name often has such a one beside the one that serves (IPv6 where there is none). */
+static bool
+cannot_be_tried(int status)
+{
+    return status == UV_EADDRNOTAVAIL || status == UV_EAFNOSUPPORT || status == UV_ENETUNREACH;
+}
+
 bool
 conn_dial_next(struct conn *conn)
 {
@@ -324,8 +339,10 @@ conn_dial_next(struct conn *conn)
             struct sockaddr_storage *stored;
             struct sockaddr *any;
         } to = {&addresses->list[addresses->next++]};
-        conn->stream = link_stream_dial(&options, to.any);
-        conn->worst = conn->stream == NULL ? UV_EADDRNOTAVAIL : conn->worst;
+        int status = link_stream_dial(&options, to.any, &conn->stream);
+        if (status != 0 && !cannot_be_tried(status)) {
+            note_failure(conn, status);
+        }
     }
     conn->pieces += conn->stream != NULL;
     return conn->stream != NULL;

@@ -55,7 +55,9 @@ struct conn {
     uv_timer_t deadline;
     uv_getaddrinfo_t lookup;
     struct link_addresses addresses;
-    int worst; /* Why dialling failed, where not every address refused. */
+    /* Why dialling failed: a refusal if all addresses that this host can try at all refused; 0:
+     * none was tried yet. */
+    int worst;
     struct link_stream *stream;
     struct hello own, theirs;
     uint8_t own_bytes[HELLO_BYTES], their_bytes[HELLO_BYTES];

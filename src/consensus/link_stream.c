@@ -130,16 +130,19 @@ connected(uv_connect_t *connect, int status)
     stream->client.connected(stream->client.context, status);
 }
 
-struct link_stream *
-link_stream_dial(const struct link_stream_options *options, const struct sockaddr *address)
+int
+link_stream_dial(const struct link_stream_options *options, const struct sockaddr *address,
+                 struct link_stream **stream_out)
 {
     struct link_stream *stream = make(options);
     stream->connect.data = stream;
-    if (uv_tcp_connect(&stream->connect, &stream->tcp, address, connected) != 0) {
+    int status = uv_tcp_connect(&stream->connect, &stream->tcp, address, connected);
+    if (status != 0) {
         uv_close((uv_handle_t *)&stream->tcp, free_unused);
-        return NULL;
+        stream = NULL;
     }
-    return stream;
+    *stream_out = stream;
+    return status;
 }
 
 static void

@@ -41,9 +41,10 @@ struct link_stream_options {
  * is called. */
 struct link_stream *link_stream_accept(const struct link_stream_options *options, int fd);
 
-/* Dials, and reads once connected. NULL if that cannot even be tried (no descriptor). */
-struct link_stream *link_stream_dial(const struct link_stream_options *options,
-                                     const struct sockaddr *address);
+/* Dials, and reads once connected. A negative errno, and no stream, if that fails at once: no
+ * descriptor, no way there. A refusal is told by `connected`, as all that comes from there. */
+int link_stream_dial(const struct link_stream_options *options, const struct sockaddr *address,
+                     struct link_stream **stream_out);
 
 /* Writes a few bytes. Copied. */
 void link_stream_say(struct link_stream *stream, struct bytes bytes);

@@ -52,7 +52,8 @@
  *           member). Nothing is kept for a member without a link. Bytes that are no frame, no
  *           message, or come at the wrong time close the connection.
  * Gone      If a link is closed or reset by the other side and a new connection is refused within
- *           QO_LINK_GONE_MS, that process has ended: `gone`, once per lost link.
+ *           QO_LINK_GONE_MS, that process has ended: `gone`, once per lost link. A name refuses if
+ *           each of its addresses does that this host can try at all.
  * Secret    Proves at opening that the other side knows it; frames carry checksums, not MACs. It
  *           keeps a stray or foreign node out, not somebody who can change packets: that is TLS's,
  *           whose place is link_stream.h.

@@ -527,6 +527,70 @@ says_gone_only_then(void **state)
     member_stop(&a);
 }
 
+/* Addresses in front of those of the name that a member looks up. U: cannot be tried (to connect to
+ * a broadcast address is ENETUNREACH, at once), R: refuses, E: fails otherwise (EINVAL). */
+struct in_front {
+    const struct member *member;
+    const char *kinds;
+    uint16_t port;
+    bool put;
+};
+
+/* A dial with them has ended. No turn of the loop passes unseen, so none looks up without them. */
+static bool
+were_tried(void *context)
+{
+    struct in_front *front = context;
+    struct conn *dial = links_peer(front->member->links, 2)->dial;
+    if (dial == NULL || dial->state != CONN_LOOKUP || dial->addresses.count > 0) {
+        return dial == NULL && front->put;
+    }
+    front->put = true;
+    for (const char *kind = front->kinds; *kind != '\0'; kind++) {
+        struct sockaddr_in to = {.sin_port = htons(front->port)};
+        to.sin_family = *kind == 'E' ? AF_UNSPEC : AF_INET;
+        to.sin_addr.s_addr = htonl(*kind == 'U' ? INADDR_BROADCAST : INADDR_LOOPBACK);
+        memcpy(&dial->addresses.list[dial->addresses.count++], &to, sizeof to);
+    }
+    return false;
+}
+
+/* No machine has a name with such addresses: they are put there while it is being looked up. */
+static void
+an_address_that_cannot_be_tried_hides_no_refusal(void **state)
+{
+    static const struct {
+        const char *name, *kinds;
+        uint32_t gone;
+    } cases[] = {
+        {"refused alone", "", 1},     {"before a refusal", "U", 1},
+        {"after a refusal", "RU", 1}, {"nothing but such", "UUUU", 0},
+        {"another failure", "E", 0},  {"after another failure", "RE", 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        static struct member a, b;
+        struct member *pair[2] = {&a, &b};
+        print_message("%s\n", cases[i].name);
+        member_listen(&a, &loop, 1, "127.0.0.1", 0);
+        member_listen(&b, &loop, 2, "127.0.0.1", 0);
+        (void)snprintf(b.address, sizeof b.address, "localhost:%u", (unsigned)b.port);
+        member_start(&a, (struct links_options){0});
+        member_start(&b, (struct links_options){0});
+        member_meets(&a, (const struct member *const *)pair, 2);
+        member_meets(&b, (const struct member *const *)pair, 2);
+        assert_true(world_run(&loop, a_is_up, &a));
+        /* From now on b's port refuses; then it closes its link. */
+        assert_int_equal(shutdown(b.listener, SHUT_RDWR), 0);
+        member_meets(&b, (const struct member *const *)pair, 0);
+        struct in_front front = {&a, cases[i].kinds, b.port, false};
+        assert_true(world_run(&loop, were_tried, &front));
+        assert_int_equal(a.gone_count, cases[i].gone);
+        member_stop(&a);
+        member_stop(&b);
+    }
+}
+
 static bool
 refused_both_ways(void *context)
 {
@@ -580,6 +644,7 @@ main(void)
         LINKS_TEST(tells_that_a_process_is_gone_and_finds_it_again),
         LINKS_TEST(dials_at_once_who_ends_soon_after_a_restart),
         LINKS_TEST(says_gone_only_then),
+        LINKS_TEST(an_address_that_cannot_be_tried_hides_no_refusal),
         LINKS_TEST(both_sides_log_why_they_do_not_meet),
     };
 #undef LINKS_TEST

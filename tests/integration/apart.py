@@ -10,6 +10,8 @@ Nothing of it is seen outside, and nothing remains: namespaces end with the proc
 the nodes with this one, however it ends. Needs iproute2, and a user who may make namespaces.
 """
 
+import contextlib
+import ctypes
 import os
 import shutil
 import subprocess
@@ -53,12 +55,29 @@ def run(*line):
         raise AssertionError(f"{' '.join(line)}: {done.stdout}{done.stderr}")
 
 
+@contextlib.contextmanager
+def in_network_of(pid):
+    """Sockets that this thread makes meanwhile stand where that process stands."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def enter(file):
+        if libc.setns(file.fileno(), 0x40000000) != 0:  # CLONE_NEWNET
+            raise OSError(ctypes.get_errno(), "setns")
+
+    with open("/proc/thread-self/ns/net", "rb") as ours, open(f"/proc/{pid}/ns/net", "rb") as theirs:
+        enter(theirs)
+        try:
+            yield
+        finally:
+            enter(ours)
+
+
 def hardware(place):
     return f"02:00:00:00:00:{place}"
 
 
 class Apart(quorder.Cluster):
-    """Nodes on machines of their own; one such cluster in a process. No kill, restart or start: they
+    """Nodes on machines of their own; one such cluster at a time. No kill, restart or start: they
     run until end()."""
 
     def __init__(self, name, nodes=3, flags=(), environment=""):  # pylint: disable=super-init-not-called
@@ -107,15 +126,23 @@ class Apart(quorder.Cluster):
     def heal(self, n):
         run("bridge", "link", "set", "dev", f"node-{n}", "state", "3")
 
+    def connect_inside(self, n):
+        """A connection of somebody on node n's own machine, from whom no cut separates it."""
+        with in_network_of(self.pid(n)):
+            return self.connect(n)
+
     def end(self):
         for machine in self.machines.values():
             machine.terminate()
-        for machine in self.machines.values():
+        for n, machine in self.machines.items():
             try:
                 machine.wait(60)
             except subprocess.TimeoutExpired:
                 machine.kill()
                 machine.wait()
+            # Else the kernel does it, but in its own time.
+            subprocess.run(["ip", "link", "delete", f"node-{n}"], capture_output=True, check=False)
+        run("ip", "link", "delete", "switch")
 
     def pid(self, n):
         return self.machines[n].pid

@@ -1,17 +1,22 @@
 #!/usr/bin/python3
 """
-Goal: a node that forwards to a leader whose packets vanish answers for it within the limits of
-common/limits.h, with the error that is true, and forwards again soon after they come through.
-Method: two nodes on machines of their own, elections so slow that the cut leader stays the leader
-whom the other one knows. Nothing else would tell that one: no election, no reset; the kernel would
-try for minutes to connect, and for a quarter of an hour to send.
+Goal: a leader whose packets vanish, and which runs on, neither acknowledges a write nor answers a
+read as if it still led; a node that forwards to such a one answers for it within the limits of
+common/limits.h, with the error that is true, and forwards again soon after packets come through.
+Method: nodes on machines of their own. A client on the leader's machine asks it while it is cut from
+the others, before and after these have a leader of their own. For what is forwarded, two nodes with
+elections so slow that the cut leader stays the leader whom the other one knows. Nothing else would
+tell that one: no election, no reset; the kernel would try for minutes to connect, and for a quarter
+of an hour to send.
 """
 
 import time
 
 import apart
 import quorder
+from quorder import scale
 
+UNKNOWN_ORDER = 200
 UNAVAILABLE, UNKNOWN_OUTCOME = 301, 302
 CONNECT_S, SILENCE_S = 2.0, 5.0  # QO_FORWARD_CONNECT_MS, QO_FORWARD_SILENCE_MS
 SLACK_S = 2.5  # The kernel's timers, the node's tick, and a busy machine.
@@ -20,7 +25,51 @@ AGAIN_S = 8.0
 LONG_MS = 30000  # Longer than anything here: what ends such a request is not its own time.
 
 
-class Dropped(quorder.Test):
+class CutLeader(quorder.Test):
+    make_cluster = apart.Apart
+    machines = (quorder.TOGGLE,)
+
+    def ask(self, connection, name, about):
+        """Asks in one piece: to read an order, to move it, to make another. The requests' numbers."""
+        write = {"timeout_ms": 3000}
+        return connection.send_many([
+            ("order.get", {"id": name, "timeout_ms": 3000}),
+            ("order.transition", dict(write, id=name, event="go", request_id=f"{name}-{about}")),
+            ("order.create", dict(write, id=f"{name}-{about}", machine="toggle")),
+        ])
+
+    def test_answers_for_nobody(self):
+        for round_ in range(scale(2, 5, 25)):
+            leader = self.cluster.leader()
+            others = self.cluster.others(leader)
+            name = f"order-{round_}"
+            self.cluster.call(leader, "order.create", id=name, machine="toggle")
+            with self.cluster.connect_inside(leader) as inside:
+                self.cluster.cut(leader)
+                asked = self.ask(inside, name, "early")
+                there = quorder.Client([self.cluster.address(n) for n in others], self.rng)
+                there.call("order.transition", id=name, event="go", request_id=f"{name}-there")
+                there.close()
+                asked += self.ask(inside, name, "late")
+                for msgid in asked:
+                    with self.assertRaises(quorder.Refused) as told:
+                        inside.wait(msgid)
+                    self.assertIn(told.exception.number, quorder.TRY_AGAIN)
+                # It lives, and says what it has to who asks for no more.
+                old = inside.call("order.get", id=name, consistency="local")
+                self.assertEqual(old["version"], 1)
+            self.cluster.heal(leader)
+            self.cluster.leader()
+            self.cluster.caught_up()
+            for n in self.cluster.all():
+                events = self.cluster.history(n, name)
+                self.assertEqual([e["request_id"] for e in events[1:]], [f"{name}-there"])
+                for about in ("early", "late"):
+                    self.refused(UNKNOWN_ORDER, self.cluster.call, n, "order.get",
+                                 id=f"{name}-{about}")
+
+
+class Forwarding(quorder.Test):
     """Methods run in the order of their names: at first there is no connection to forward on."""
 
     make_cluster = apart.Apart

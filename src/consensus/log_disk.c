@@ -15,6 +15,7 @@
 #include "common/assert.h"
 #include "common/bytes.h"
 #include "common/ring.h"
+#include "log_aio.h"
 #include "log_meta.h"
 
 enum { ZEROS_BYTES = 1024 * 1024 };
@@ -34,6 +35,9 @@ struct log_disk_real {
     struct log_disk table;
     int directory;
     bool looped;
+    bool buffered;       /* A file system without O_DIRECT. */
+    bool appending;      /* A request of that lane is under way. */
+    struct log_aio *aio; /* NULL: the kernel gives none. */
     struct lane lanes[LOG_LANES];
     uv_async_t wake;
     void (*closed)(void *context);
@@ -71,12 +75,13 @@ disk_names(void *context, void (*each)(void *arg, const char *name), void *arg)
 
 /* Durable writes of whole blocks, past the page cache where the file system can. */
 static int
-open_file(const struct log_disk_real *real, const char *name, int flags)
+open_file(struct log_disk_real *real, const char *name, int flags)
 {
     flags |= O_RDWR | O_DSYNC | O_CLOEXEC;
     int file = openat(real->directory, name, flags | O_DIRECT, 0600);
     if (file < 0 && errno == EINVAL) { /* tmpfs of older kernels. */
         file = openat(real->directory, name, flags & ~O_EXCL, 0600);
+        real->buffered = true;
     }
     return file;
 }
@@ -256,8 +261,33 @@ static void
 disk_submit(void *context, struct log_io *io)
 {
     struct log_disk_real *real = context;
-    QO_PRE(real->looped);
-    submit(&real->lanes[io->lane], io);
+    bool append = io->lane == LOG_LANE_APPEND;
+    QO_PRE(real->looped && QO_IMPLIES(append, !real->appending && io->kind == LOG_IO_WRITE));
+    real->appending = real->appending || append;
+    if (!append || real->buffered || real->aio == NULL || !log_aio_write(real->aio, io)) {
+        submit(&real->lanes[io->lane], io);
+    }
+}
+
+static void
+tell(struct log_disk_real *real, struct log_io *io)
+{
+    if (io->lane == LOG_LANE_APPEND) {
+        real->appending = false;
+    }
+    io->done(io);
+}
+
+static void
+aio_done(void *context, struct log_io *io, int error)
+{
+    struct log_disk_real *real = context;
+    if (error == EAGAIN) { /* A part of it: all of it once more. */
+        submit(&real->lanes[io->lane], io);
+        return;
+    }
+    io->error = error;
+    tell(real, io);
 }
 
 static void
@@ -267,7 +297,7 @@ woken(uv_async_t *wake)
     for (unsigned i = 0; i < LOG_LANES; i++) {
         struct log_io *io;
         while ((io = ring_pop(&real->lanes[i].from)) != NULL) {
-            io->done(io);
+            tell(real, io);
         }
     }
 }
@@ -316,6 +346,7 @@ log_disk_open(const char *directory, struct uv_loop_s *loop)
         int status = uv_async_init(loop, &real->wake, woken);
         QO_ASSERT(status == 0);
         real->wake.data = real;
+        real->aio = log_aio_open(loop, aio_done, real);
         for (unsigned i = 0; i < LOG_LANES; i++) {
             start_lane(real, &real->lanes[i]);
         }
@@ -353,6 +384,9 @@ log_disk_close(struct log_disk_real *real, void (*closed)(void *context), void *
     if (!real->looped) {
         finish(real);
         return;
+    }
+    if (real->aio != NULL) {
+        log_aio_close(real->aio);
     }
     for (unsigned i = 0; i < LOG_LANES; i++) {
         struct lane *lane = &real->lanes[i];

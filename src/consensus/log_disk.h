@@ -8,9 +8,9 @@
  * content; before that a crash may leave any part of it, block by block. What names() and
  * open() find is durable too: they see to it, since a killed process leaves things in caches.
  *
- * Thread: the loop; the real ones are done by one thread per lane, which lets the loop know by a
- * uv_async_t. Files of different lanes differ, so no lock is needed: requests and answers go
- * through rings.
+ * Thread: the loop. Appends are the kernel's asynchronous I/O where it can do them without waiting
+ * (log_aio.h); all else is done by one thread per lane, which lets the loop know by a uv_async_t.
+ * Files of different lanes differ, so no lock is needed: requests and answers go through rings.
  */
 #ifndef CONSENSUS_LOG_DISK_H
 #define CONSENSUS_LOG_DISK_H
@@ -25,7 +25,8 @@ enum { LOG_BLOCK = 4096, LOG_NAME_MAX = 24 };
 
 enum log_io_kind { LOG_IO_WRITE, LOG_IO_CREATE, LOG_IO_REMOVE };
 
-/* Requests of one lane are done one after the other, in order; lanes do not wait for each other. */
+/* Requests of one lane are done one after the other, in order; lanes do not wait for each other.
+ * Appends come one at a time. */
 enum log_lane { LOG_LANE_APPEND, LOG_LANE_BACKGROUND, LOG_LANES };
 
 /* The submitter's, untouched by it until `done`. */

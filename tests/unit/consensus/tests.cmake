@@ -16,9 +16,12 @@ add_library(qo_log_testing STATIC "${CMAKE_CURRENT_LIST_DIR}/log_sim.c")
 target_include_directories(qo_log_testing PRIVATE "${PROJECT_SOURCE_DIR}/src/consensus")
 target_link_libraries(qo_log_testing PUBLIC qo_consensus qo_test_support PRIVATE qo_flags)
 
-foreach(file log_model log_rules log_disk io process)
+foreach(file log_model log_rules log_disk log_aio io process)
     qo_unit_test(consensus/${file} LINKS qo_log_testing PkgConfig::RAFT PkgConfig::UV Threads::Threads)
 endforeach()
+
+set_source_files_properties("${CMAKE_CURRENT_LIST_DIR}/log_aio_test.c" PROPERTIES
+    COMPILE_DEFINITIONS _GNU_SOURCE) # O_DIRECT
 
 # Read rounds, over nothing.
 add_library(qo_rounds_testing INTERFACE)

@@ -189,6 +189,7 @@ prepare(uv_prepare_t *handle)
     say_who_waits();
     end_turn();
     consensus_resume(node.consensus); /* Read points of a cluster of one, before the loop waits. */
+    state_stay_awake(node.state);
     node.polled_us = node.polled_last_us;
     node.polled_last_us = (int64_t)(uv_hrtime() / 1000);
 }
@@ -207,6 +208,7 @@ tick(uv_timer_t *timer)
 {
     int64_t now_us = node_now_us(&node);
     (void)timer;
+    state_hurry(node.state);
     requests_expire(&node, now_us);
     writes_expire(&node, now_us);
     reads_expire(&node);

@@ -25,6 +25,8 @@ struct state {
     sem_t wake_state; /* One post per item. */
 
     uint32_t items_count;    /* Handed over and not yet back. */
+    uint32_t held;           /* Of them, those that the thread was not woken for. */
+    bool executed_here;      /* By the loop, and not taken back. */
     uint64_t bytes;          /* Of their entries. */
     struct state_item *free; /* Items that came back; kept with their memory. */
 
@@ -99,6 +101,7 @@ state_main(void *argument)
 void
 state_take_back(struct state *state)
 {
+    state->executed_here = false;
     for (;;) {
         struct state_item *item = ring_pop(&state->to_loop);
         if (item == NULL) {
@@ -124,11 +127,36 @@ woken(uv_async_t *async)
     state_take_back(async->data);
 }
 
+static bool
+wakes_for_entries(const struct state *state)
+{
+    return atomic_load_explicit(&state->wake_for_entries, memory_order_relaxed) != 0;
+}
+
+void
+state_hurry(struct state *state)
+{
+    for (; state->held > 0; state->held--) {
+        sem_post(&state->wake_state);
+    }
+}
+
+void
+state_stay_awake(struct state *state)
+{
+    if (state->executed_here) {
+        uv_async_send(&state->wake_loop);
+    }
+}
+
 void
 state_wake_for_entries(struct state *state, bool wake)
 {
     uint32_t value = wake ? 1 : 0;
-    if (value != atomic_load_explicit(&state->wake_for_entries, memory_order_relaxed)) {
+    if (wake) {
+        state_hurry(state);
+    }
+    if (wake != wakes_for_entries(state)) {
         (void)atomic_exchange(&state->wake_for_entries, value); /* See state_main(). */
     }
 }
@@ -177,7 +205,36 @@ push(struct state *state, struct state_item *item)
     state->bytes += item->entry.size;
     bool pushed = ring_push(&state->to_state, item);
     QO_ASSERT(pushed);
-    sem_post(&state->wake_state);
+    state->held++;
+    if (wakes_for_entries(state) || item->kind == STATE_MARKER ||
+        state->held >= QO_APPLY_GROUP_ENTRIES) {
+        state_hurry(state);
+    }
+}
+
+/* True: the loop has executed the entry itself. With no item handed over the thread waits for one,
+ * and what it has done is behind the ring that gave the last one back. */
+static bool
+execute_here(struct state *state, struct state_item *item)
+{
+    if (state->items_count > 0 || !wakes_for_entries(state)) {
+        return false;
+    }
+    enum thread_role role = thread_act(THREAD_STATE);
+    bool light = apply_light(state->apply, buf_bytes(&item->entry));
+    if (light) {
+        execute(state, item);
+    }
+    (void)thread_act(role);
+    if (light) {
+        tell_progress(state, item->index);
+        state->items_count++;
+        state->bytes += item->entry.size;
+        bool pushed = ring_push(&state->to_loop, item);
+        QO_ASSERT(pushed);
+        state->executed_here = true;
+    }
+    return light;
 }
 
 uint64_t
@@ -218,7 +275,9 @@ state_push_entry(struct state *state, uint64_t index, uint64_t term, struct byte
     item->index = index;
     item->term = term;
     buf_append(&item->entry, entry.data, entry.size);
-    push(state, item);
+    if (!execute_here(state, item)) {
+        push(state, item);
+    }
 }
 
 void

@@ -2,6 +2,10 @@
  * state: the state thread. It executes committed entries in log order (apply/apply.h) and does
  * nothing else.
  *
+ * Two wakes are the half of what a lone entry costs, so they are saved where nothing is lost:
+ * while the thread has nothing to do and somebody waits, the loop executes a light entry itself
+ * (apply_light(): nothing that waits); while nobody waits, the thread is woken for a group.
+ *
  * The loop hands items over through one ring and gets the same items back, executed, through
  * another, in the same order. An item is an entry, or a marker: who sent a marker and has it back
  * knows that everything handed over before it is executed and committed.
@@ -54,6 +58,11 @@ struct state *state_start(uv_loop_t *loop, struct store *store, uint64_t cache_b
  * wait for nothing saves the half of its wakes. Markers always wake it. */
 void state_wake_for_entries(struct state *state, bool wake);
 void state_take_back(struct state *state);
+/* Wakes the thread for what was handed over and still waits for a group: at each tick. */
+void state_hurry(struct state *state);
+/* Before the loop waits, and after the last that may hand over: keeps it from waiting if an entry
+ * that it executed itself is not taken back. */
+void state_stay_awake(struct state *state);
 
 bool state_room(const struct state *state, size_t size);
 /* True while less than half of the room is taken. */

@@ -408,6 +408,20 @@ put_listed(struct store *store)
     buf_clear(&store->listed_ids);
 }
 
+bool
+store_stalls(struct store *store)
+{
+    static const char *const properties[] = {"rocksdb.is-write-stopped",
+                                             "rocksdb.actual-delayed-write-rate"};
+    bool stalls = false;
+    for (size_t i = 0; i < sizeof properties / sizeof properties[0]; i++) {
+        uint64_t value = 0;
+        int failed = rocksdb_property_int(store->rocks.db, properties[i], &value);
+        stalls = stalls || failed != 0 || value != 0;
+    }
+    return stalls;
+}
+
 void
 store_commit(struct store *store, const struct applied_point *applied)
 {

@@ -92,6 +92,11 @@ void apply_close(struct apply *apply);
 void apply_execute(struct apply *apply, uint64_t index, uint64_t term, struct bytes entry,
                    struct arena *arena, struct apply_results *results_out);
 
+/* True if apply_execute() of the entry, as the next one, would be short and wait for no disk: one
+ * operation on an order that the cache holds and for which nothing else has to be read, and a store
+ * that takes a commit at once. Only where it is executed may depend on it. Thread: state. */
+bool apply_light(struct apply *apply, struct bytes entry);
+
 /* Moves the applied point to `index`, whose entry and perhaps some before it are the log's own
  * (barriers, configurations) and never come here. Everything else up to there has been executed.
  * Does nothing if `index` is not above the applied index. One commit. */

@@ -67,6 +67,10 @@
 /* Bytes handed over by libraft and not yet executed; over it a follower lowers leader_commit. */
 #define QO_APPLY_QUEUE_BYTES_MAX QO_MIB(64u)
 #define QO_APPLY_QUEUE_ENTRIES_MAX (1u << 14)
+/* Entries for which nobody waits that the state thread is woken for at once; at each tick for any.
+ */
+#define QO_APPLY_GROUP_ENTRIES 8u
+#define QO_LIGHT_ENTRY_BYTES_MAX QO_KIB(1u) /* What the loop may execute itself: apply_light(). */
 
 #define QO_FINGERPRINTS_MAX 32u /* Request ids that an order's record remembers by itself. */
 /* Of older ones: a page has so many times 32 versions, 2 KiB, and is written anew for each 32. */

@@ -18,6 +18,10 @@ enum thread_role {
 /* Declares the calling thread; names it for debuggers. Once, at its start. */
 void thread_declare(enum thread_role role, const char *name);
 
+/* The calling thread does the work of that role from here on, while the thread whose role it is
+ * surely does nothing. Gives the role that it had, to go back to. */
+enum thread_role thread_act(enum thread_role role);
+
 /* True on a thread of that role, and on one that declared none. */
 bool thread_is(enum thread_role role);
 

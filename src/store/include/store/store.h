@@ -89,6 +89,8 @@ void store_put_page(struct store *store, struct bytes id, uint32_t shard, uint8_
                     struct bytes page);
 /* A definition that registry_add() has numbered. */
 void store_put_definition(struct store *store, const struct definition *definition);
+/* True while store_commit() would wait until flushes or compactions have caught up. */
+bool store_stalls(struct store *store);
 /* Writes everything put since the last commit and the new applied point, atomically. */
 void store_commit(struct store *store, const struct applied_point *applied);
 

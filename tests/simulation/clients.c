@@ -9,6 +9,7 @@
 #include "feed/feed.h"
 #include "member.h"
 #include "story.h"
+#include "stream.h"
 #include "truth.h"
 
 enum {
@@ -156,6 +157,15 @@ some_write(struct client *client, struct request *request)
     client->before[client->before_count++ % REMEMBERED] = *request;
 }
 
+void
+clients_fill_write(struct request *request)
+{
+    request->kind = REQUEST_WRITE;
+    request->number = ++requests_count;
+    request->count = 1;
+    request->wishes[0] = some_wish();
+}
+
 /* -- Asking ------------------------------------------------------------------------------------ */
 
 static void
@@ -180,27 +190,26 @@ request_arrives(void *context)
     mem_free(parcel);
 }
 
-static void
-send_copy(const struct client *client, int64_t delay_us)
+void
+clients_send(unsigned member, const struct request *request, int64_t delay_us)
 {
     struct parcel *parcel = mem_zalloc(sizeof *parcel);
-    parcel->member = client->target;
-    parcel->request = client->request;
-    parcel->request.attempt = client->attempt;
+    parcel->member = member;
+    parcel->request = *request;
     event_plan(delay_us, 0, request_arrives, parcel);
 }
 
 static void
 send_request(struct client *client)
 {
-    client->attempt++;
+    client->request.attempt = ++client->attempt;
     client->request.timeout_us = chance_permille(100) ? chance_between(1000, 200000) : ATTEMPT_US;
     if (!chance_permille(loss_permille)) {
-        send_copy(client, chance_between(30, 2000));
+        clients_send(client->target, &client->request, chance_between(30, 2000));
     }
     if (chance_permille(20)) {
         client->request.timeout_us = ATTEMPT_US;
-        send_copy(client, chance_between(1000, 15000000));
+        clients_send(client->target, &client->request, chance_between(1000, 15000000));
     }
     /* Where nobody listens it learns so at once. */
     bool refused = !member_up(client->target);
@@ -292,7 +301,9 @@ answer_arrives(void *context)
 void
 clients_answer(unsigned id, const struct request *request, const struct answer *answer)
 {
-    if (!chance_permille(loss_permille)) {
+    if (request->client >= CLIENT_STREAM) {
+        stream_answered(request, answer);
+    } else if (!chance_permille(loss_permille)) {
         struct parcel *parcel = mem_alloc(sizeof *parcel);
         *parcel = (struct parcel){.member = id, .request = *request, .answer = *answer};
         event_plan(chance_between(30, 2000), 0, answer_arrives, parcel);

@@ -12,6 +12,7 @@
 #include "server.h"
 
 enum { CLIENTS_MAX = 12, CONSUMERS = 2 };
+enum { CLIENT_STREAM = 1000 }; /* From here on they are not clients but writes of stream.h. */
 
 /* `think_us`: between two requests of a client, at most. */
 void clients_start(unsigned count, int64_t think_us);
@@ -31,6 +32,10 @@ void clients_set_loss(uint32_t permille);
 /* For so long some clients read from `member` alone, one read after the other and not waiting long,
  * until it says that it does not lead; the others ask the other members. */
 void clients_part(unsigned member, int64_t for_us);
+
+/* For stream.h: a copy of a request on its way, and a write of one order. */
+void clients_send(unsigned member, const struct request *request, int64_t delay_us);
+void clients_fill_write(struct request *request);
 
 /* For the server, on member `id`. */
 void clients_answer(unsigned id, const struct request *request, const struct answer *answer);

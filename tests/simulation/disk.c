@@ -91,6 +91,12 @@ static void
 done(struct disk *disk, enum log_lane lane)
 {
     const struct log_io *io = disk->sim.queues[lane][0];
+    if (disk->hangs) {
+        if (lane == LOG_LANE_APPEND && disk->hangs_since_us == 0) {
+            disk->hangs_since_us = events_now_us();
+        }
+        return; /* For the rest of this life. */
+    }
     disk->planned[lane] = false;
     if (disk->fails && io->kind != LOG_IO_REMOVE) {
         let_fail(disk);
@@ -158,9 +164,18 @@ disk_init(struct disk *disk, unsigned id)
     };
 }
 
+bool
+disk_idle(const struct disk *disk)
+{
+    return disk->sim.counts[LOG_LANE_APPEND] == 0 && disk->sim.counts[LOG_LANE_BACKGROUND] == 0 &&
+           !disk->full;
+}
+
 void
 disk_crash(struct disk *disk)
 {
+    disk->hangs = false;
+    disk->hangs_since_us = 0;
     for (unsigned lane = 0; lane < LOG_LANES; lane++) {
         disk->planned[lane] = false;
         story->counts.torn += disk->sim.counts[lane] > 0;

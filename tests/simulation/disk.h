@@ -29,10 +29,16 @@ struct disk {
     struct disk_place last, before;   /* The last appends to the log that were durable. */
     bool fails;                       /* The next operation does, and its member ends. */
     bool full;                        /* No file can be made. */
+    bool tells; /* The next request of consensus is refused, as ground.h has it. */
+    bool hangs; /* It ends nothing any more in the background. The log's writes are there. */
+    int64_t hangs_since_us; /* It should have ended an append then and did not; 0: none. */
 };
 
 /* Empty. */
 void disk_init(struct disk *disk, unsigned id);
+
+/* Nothing is under way, and nothing waits because there is no room. */
+bool disk_idle(const struct disk *disk);
 
 /* The member's life has ended: what was under way is torn. */
 void disk_crash(struct disk *disk);

@@ -136,6 +136,77 @@ stop(void *context, enum fatal_reason reason, const char *text)
     qo_fatal(reason, "%s", text);
 }
 
+/* -- A log that tells of a failure ------------------------------------------------------------- */
+
+/* Of the life that runs; the functions of io.c behind its raft_io. */
+static struct spoiled {
+    struct disk *disk;
+    struct raft_io *raft;
+    struct raft_io below;
+} spoiled[MEMBERS_MAX + 1];
+
+static struct spoiled *
+spoiled_of(const struct raft_io *raft)
+{
+    unsigned id = 1;
+    while (spoiled[id].raft != raft) {
+        id++;
+    }
+    return &spoiled[id];
+}
+
+static void
+goes_on(void *context)
+{
+    const struct disk *disk = context;
+    finding("member %u goes on, though its log has told it that the disk failed", disk->id);
+}
+
+/* True if this request fails; the member has to end before anything else happens. */
+static bool
+spoils(struct raft_io *raft)
+{
+    struct disk *disk = spoiled_of(raft)->disk;
+    if (!disk->tells) {
+        return false;
+    }
+    disk->tells = false;
+    story->counts.storage_failures++;
+    tell(disk->id, "its log refuses a write and goes on");
+    member_expect_end(disk->id);
+    event_plan(1, disk->id, goes_on, disk);
+    return true;
+}
+
+static int
+append(struct raft_io *raft, struct raft_io_append *request, const struct raft_entry entries[],
+       unsigned n, raft_io_append_cb callback)
+{
+    return spoils(raft) ? RAFT_IOERR
+                        : spoiled_of(raft)->below.append(raft, request, entries, n, callback);
+}
+
+static int
+set_term(struct raft_io *raft, raft_term term)
+{
+    return spoils(raft) ? RAFT_IOERR : spoiled_of(raft)->below.set_term(raft, term);
+}
+
+static int
+set_vote(struct raft_io *raft, raft_id vote)
+{
+    return spoils(raft) ? RAFT_IOERR : spoiled_of(raft)->below.set_vote(raft, vote);
+}
+
+static void
+spoil(struct disk *disk, struct raft_io *raft)
+{
+    spoiled[disk->id] = (struct spoiled){disk, raft, *raft};
+    raft->append = append;
+    raft->set_term = set_term;
+    raft->set_vote = set_vote;
+}
+
 struct io *
 ground_open(const struct ground_options *options, struct log_failure *failure_out)
 {
@@ -158,5 +229,9 @@ ground_open(const struct ground_options *options, struct log_failure *failure_ou
         .transport = network_transport(options->id),
         .host = &ground->host,
     };
-    return io_open(&io_options, failure_out);
+    struct io *io = io_open(&io_options, failure_out);
+    if (io != NULL) {
+        spoil(options->disk, io_raft(io));
+    }
+    return io;
 }

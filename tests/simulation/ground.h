@@ -2,6 +2,10 @@
  * ground: what a simulated member's consensus stands on: our raft_io (consensus/io.h) over our log
  * on a simulated disk, a simulated network, and a host whose clock, ticks and chance are the run's.
  *
+ * It can break the contract of log.h once in a life, when the disk `tells`: what libraft is to be
+ * spared, a request that fails and a log that does not end its node, reaches the shim as raft_io
+ * has it. A member that goes on then is a finding.
+ *
  * A ground is of one life. Its memory is not given back. Thread: the run's.
  */
 #ifndef SIMULATION_GROUND_H

@@ -249,7 +249,7 @@ begin_life(void *context)
                                           .cluster_id = "simulated",
                                           .shards = QO_SHARDS_DEFAULT};
     const struct consensus_options consensus_options = {
-        .log_bytes_max = options.log_bytes_max,
+        .log_bytes_max = options.hoarder == member->id ? 0 : options.log_bytes_max,
         .client = {.context = member,
                    .room = room,
                    .deliver = deliver,
@@ -511,6 +511,23 @@ member_log_term(unsigned id, uint64_t index)
     }
     const struct shadow *shadow = shadow_of(id);
     return index < shadow->first || index > shadow->last ? 0 : shadow->terms[index - shadow->first];
+}
+
+bool
+member_disk_holds(unsigned id, uint64_t index, uint64_t term)
+{
+    struct disk copy;
+    struct log *log = open_copy(&members[id], &copy);
+    bool holds = true; /* A log that would refuse says nothing. */
+    if (log != NULL) {
+        const struct log_loaded *loaded = log_loaded(log);
+        uint64_t end = loaded->first_index + loaded->count;
+        holds = index < loaded->first_index ||
+                (index < end && loaded->entries[index - loaded->first_index].term == term);
+        log_free(log);
+    }
+    disk_free(&copy);
+    return holds;
 }
 
 bool

@@ -25,6 +25,8 @@ struct members_options {
     unsigned count;
     unsigned voters_count;  /* The first so many; the others only follow. */
     uint64_t log_bytes_max; /* Of consensus. */
+    unsigned hoarder;       /* The one whose log has no bound; 0: nobody's. */
+    uint32_t in_flight_max; /* Entries that a server proposes before the first is executed. */
     uint32_t queue_max;     /* Entries handed over and not executed, over which there is no room. */
     uint32_t segment_bytes; /* Of a file of the log. */
     uint64_t keep_bytes;    /* Of segments that may go. */
@@ -90,6 +92,8 @@ bool member_needs_rebuild(unsigned id);
 uint64_t member_log_first(unsigned id);
 uint64_t member_log_last(unsigned id);
 uint64_t member_log_term(unsigned id, uint64_t index);
+/* Its disk would hold this entry if it crashed now. */
+bool member_disk_holds(unsigned id, uint64_t index, uint64_t term);
 bool member_leads(unsigned id);
 /* Where it stands, for the story. */
 void member_tell(unsigned id);

@@ -5,12 +5,15 @@
 
 #include "common/assert.h"
 #include "common/bytes.h"
+#include "elections.h"
 #include "events.h"
 #include "ground.h"
 #include "message.h"
 #include "story.h"
 
 struct way ways[MEMBERS_MAX + 1][MEMBERS_MAX + 1];
+static uint32_t rude_permille;
+static bool votes_lost;
 static struct transport_client clients[MEMBERS_MAX + 1]; /* All 0 until it has started. */
 
 /* A message or a note on its way: nothing in it points into the sender. */
@@ -125,6 +128,9 @@ receive(void *context)
     }
     struct raft_message message;
     open_letter(letter, &message);
+    if (message.type == RAFT_IO_APPEND_ENTRIES) {
+        elections_heard(letter->to, letter->from, message.append_entries.term);
+    }
     client->message(client->context, &message);
 }
 
@@ -191,18 +197,59 @@ set_members(void *context, const struct transport_member *members, uint32_t coun
     QO_PRE(count == members_count() && members[0].id == 1);
 }
 
+/* What one who was away for long is sent has a bound. */
+static void
+check_size(unsigned from, const struct raft_message *message)
+{
+    const struct raft_append_entries *append = &message->append_entries;
+    uint64_t bytes = 0;
+    if (message->type != RAFT_IO_APPEND_ENTRIES) {
+        return;
+    }
+    for (unsigned i = 0; i < append->n_entries; i++) {
+        bytes += append->entries[i].buf.len;
+    }
+    EXPECT(append->n_entries <= QO_APPEND_ENTRIES_MAX && bytes <= QO_APPEND_BYTES_MAX,
+           "member %u sends %u entries of %llu bytes in one message", from, append->n_entries,
+           (unsigned long long)bytes);
+}
+
 static int
 send_message(void *context, struct raft_io_send *request, const struct raft_message *message,
              raft_io_send_cb callback)
 {
     unsigned from = id_of(context), to = (unsigned)message->server_id;
     QO_PRE(to >= 1 && to <= members_count() && to != from);
-    struct sent *sent = mem_alloc(sizeof *sent);
     bool broken = (ways[from][to].cut || !member_up(to)) && chance_permille(500);
+    elections_sent(from, message);
+    check_size(from, message);
+    bool rude = rude_permille > 0 && chance_permille(rude_permille);
+    if (rude && chance_permille(500)) {
+        return RAFT_NOCONNECTION;
+    }
+    if (message->type != RAFT_IO_REQUEST_VOTE || message->request_vote.pre_vote || !votes_lost) {
+        post(from, to, letter_make, message);
+    }
+    if (rude) {
+        callback(request, broken ? RAFT_NOCONNECTION : 0);
+        return 0;
+    }
+    struct sent *sent = mem_alloc(sizeof *sent);
     *sent = (struct sent){request, callback, broken ? RAFT_NOCONNECTION : 0};
     event_plan(chance_between(1, 200), from, was_sent, sent);
-    post(from, to, letter_make, message);
     return 0;
+}
+
+void
+network_lose_votes(bool lost)
+{
+    votes_lost = lost;
+}
+
+void
+network_set_rude(uint32_t permille)
+{
+    rude_permille = permille;
 }
 
 struct note {

@@ -22,6 +22,14 @@ struct way {
 /* [from][to], by ids from 1. */
 extern struct way ways[MEMBERS_MAX + 1][MEMBERS_MAX + 1];
 
+/* So many sends of a thousand break the contract of transport.h: they call back inside, or give an
+ * error. */
+void network_set_rude(uint32_t permille);
+
+/* While `lost` no request for a vote arrives, only those for a pre-vote: terms grow, and nobody
+ * leads. */
+void network_lose_votes(bool lost);
+
 /* What member `id` stands on (consensus/transport.h), the same in all its lives. */
 const struct transport *network_transport(unsigned id);
 

@@ -135,6 +135,7 @@ check_liveness(const struct climate *climate)
 {
     weather_mend();
     run_until(events_now_us() + CALM_US);
+    scenes_play_busy(climate->scene);
     clients_stop();
     int64_t end_us = events_now_us() + ANSWERED_US;
     while (!clients_idle() && events_now_us() < end_us) {
@@ -149,6 +150,7 @@ check_liveness(const struct climate *climate)
         finding("not live: a client waits for %lld s, %d s of them after all was mended",
                 (long long)clients_waiting_us() / 1000000, (ANSWERED_US + CALM_US) / 1000000);
     }
+    scenes_play_quiet(climate->scene);
     end_us = events_now_us() + LEVEL_US;
     while (!level(climate) && events_now_us() < end_us) {
         run_until(events_now_us() + 100000);
@@ -171,6 +173,8 @@ run_seed(uint64_t seed, const struct run_options *given)
         .count = climate.members_count,
         .voters_count = climate.voters_count,
         .log_bytes_max = climate.log_bytes_max,
+        .hoarder = climate.hoarder,
+        .in_flight_max = climate.in_flight_max,
         .segment_bytes = climate.segment_bytes,
         .keep_bytes = climate.keep_bytes,
         .queue_max = climate.queue_max,

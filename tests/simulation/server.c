@@ -447,7 +447,7 @@ static void
 flush_writes(struct server *server)
 {
     while ((server->pending_count > 0 || server->due_count > 0) && server->ready &&
-           server->in_flight < QO_ENTRIES_IN_FLIGHT) {
+           server->in_flight < members_options()->in_flight_max) {
         struct batch *batch = mem_zalloc(sizeof *batch);
         batch->server = server;
         buf_clear(&server->entry);

@@ -4,6 +4,7 @@
 #include <limits.h>
 
 #include "clients.h"
+#include "common/limits.h"
 #include "events.h"
 #include "ground.h"
 #include "media.h"
@@ -22,6 +23,56 @@ static bool mended;
 static unsigned left_down;
 static bool coming[MEMBERS_MAX + 1]; /* Its next start is planned. */
 
+/* One member in a part of the clusters with small logs keeps all: its operator gave it more. */
+static void
+draw_limits(struct climate *drawn)
+{
+    drawn->hoarder = drawn->log_bytes_max < SMALL_LOG && chance_permille(400)
+                         ? 1 + (unsigned)chance_below(drawn->members_count)
+                         : 0;
+    drawn->in_flight_max =
+        chance_permille(500) ? QO_ENTRIES_IN_FLIGHT : (uint32_t)chance_between(40, 60);
+    drawn->rude_permille = chance_permille(80) ? (uint32_t)chance_between(10, 100) : 0;
+}
+
+static enum scene
+draw_scene(const struct climate *drawn)
+{
+    bool small = drawn->log_bytes_max < SMALL_LOG;
+    bool deep = drawn->in_flight_max > QO_ENTRIES_IN_FLIGHT;
+    const struct {
+        enum scene scene;
+        bool fits;
+        unsigned runs; /* Of a thousand. */
+    } scenes[] = {
+        {SCENE_HANG, true, 30},
+        {SCENE_STREAM, true, 100},
+        {SCENE_UNHEARD, small, 300},
+        {SCENE_REBIRTH, drawn->voters_count == 3, 100},
+        {SCENE_BACKLOG, deep && !small, 30},
+        {SCENE_TERMS, drawn->voters_count == 3, 100},
+    };
+    uint64_t at = chance_below(1000);
+    for (size_t i = 0; i < sizeof scenes / sizeof scenes[0]; i++) {
+        if (at < scenes[i].runs) {
+            return scenes[i].fits ? scenes[i].scene : SCENE_NONE;
+        }
+        at -= scenes[i].runs;
+    }
+    return SCENE_NONE;
+}
+
+/* So little in a part of them that few writes push out what a follower still needs. */
+static uint64_t
+draw_log_bytes(void)
+{
+    if (!chance_permille(400)) {
+        return SMALL_LOG;
+    }
+    return (uint64_t)(chance_permille(400) ? chance_between(4000, 16000)
+                                           : chance_between(4000, 200000));
+}
+
 struct climate
 weather_draw(unsigned members_count)
 {
@@ -29,7 +80,7 @@ weather_draw(unsigned members_count)
     struct climate drawn = {
         .members_count = members_count != 0 ? members_count
                                             : sizes[chance_below(sizeof sizes / sizeof sizes[0])],
-        .log_bytes_max = chance_permille(400) ? (uint64_t)chance_between(4000, 200000) : 0,
+        .log_bytes_max = draw_log_bytes(),
         .queue_max = chance_permille(300) ? (uint32_t)chance_between(2, 12) : 4096,
         .clients_count = (unsigned)chance_between(4, CLIENTS_MAX),
         .think_us = chance_between(20000, 250000),
@@ -43,9 +94,6 @@ weather_draw(unsigned members_count)
         .clocks_jump = chance_permille(500),
     };
     drawn.voters_count = drawn.members_count == 5 && chance_permille(500) ? 3 : drawn.members_count;
-    if (drawn.log_bytes_max == 0) {
-        drawn.log_bytes_max = SMALL_LOG;
-    }
     bool small = drawn.log_bytes_max < SMALL_LOG;
     drawn.segment_bytes = UINT32_C(1) << (small ? chance_between(17, 18) : chance_between(18, 19));
     while (small && drawn.segment_bytes < drawn.log_bytes_max / 2) {
@@ -55,6 +103,8 @@ weather_draw(unsigned members_count)
     for (unsigned fault = 0; fault < 32; fault++) {
         drawn.kinds |= chance_permille(650) ? UINT32_C(1) << fault : 0;
     }
+    draw_limits(&drawn);
+    drawn.scene = draw_scene(&drawn);
     return drawn;
 }
 
@@ -78,6 +128,7 @@ mend_disk(unsigned id)
     member_disk(id)->sync_us_max = climate.sync_us;
     member_disk(id)->fails = false;
     member_disk(id)->full = false;
+    member_disk(id)->tells = false;
 }
 
 static unsigned
@@ -397,7 +448,11 @@ stumble(unsigned id)
 static void
 fail_disk(unsigned id)
 {
-    member_disk(id)->fails = true;
+    if (chance_permille(300)) {
+        member_disk(id)->tells = true;
+    } else {
+        member_disk(id)->fails = true;
+    }
 }
 
 static void
@@ -525,6 +580,7 @@ weather_start(const struct climate *given)
 {
     climate = *given;
     mend_network();
+    network_set_rude(climate.rude_permille);
     media_set_flushes(climate.flush_permille);
     for (unsigned id = 1; id <= climate.members_count; id++) {
         mend_disk(id);
@@ -534,6 +590,19 @@ weather_start(const struct climate *given)
     member_set_deaths(climate.deaths_permille);
     event_plan(chance_between(1000000, 3000000), 0, strike, NULL);
     event_plan(LOOK_US, 0, look, NULL);
+}
+
+bool
+weather_leave_down(unsigned id)
+{
+    if (left_down != 0) {
+        return false;
+    }
+    left_down = id;
+    if (member_up(id)) {
+        member_crash(id, "for good");
+    }
+    return true;
 }
 
 void
@@ -551,10 +620,7 @@ weather_mend(void)
     }
     /* With one down, the others are enough only if each of them can still follow. */
     if (climate.members_count >= 3 && !someone_lags && chance_permille(300)) {
-        left_down = someone();
-        if (member_up(left_down)) {
-            member_crash(left_down, "for good");
-        }
+        (void)weather_leave_down(someone());
     }
     tell(0, "all is mended%s", left_down != 0 ? " but for one who stays down" : "");
 }

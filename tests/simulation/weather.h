@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "scenes.h"
+
 struct climate {
     unsigned members_count, voters_count;
     uint64_t log_bytes_max;
@@ -23,6 +25,10 @@ struct climate {
     uint32_t kinds;    /* Bits of the faults that there are. */
     uint32_t deaths_permille, flush_permille;
     bool clocks_jump;
+    unsigned hoarder;       /* As struct members_options has it. */
+    uint32_t in_flight_max; /* Likewise. */
+    uint32_t rude_permille; /* As network_set_rude() has it. */
+    enum scene scene;       /* With which the run ends. */
 };
 
 /* Draws the climate of the seed with which events_start() was called. `members_count` 0: drawn too.
@@ -37,6 +43,8 @@ void weather_mend(void);
 
 /* Whether the members that are to be up are. */
 bool weather_all_up(void);
+/* A member stays down for good; false: there is one already. */
+bool weather_leave_down(unsigned id);
 /* Left down, or lost. */
 bool weather_stays_down(unsigned id);
 

@@ -31,6 +31,7 @@ static const struct number_setting numbers[] = {
     NUMBER("disk_reserve", disk_reserve, 0, UINT64_MAX - 1),
     NUMBER("log_bytes", log_bytes_max, 1u << 20, UINT64_C(1) << 40),
     NUMBER("cache_bytes", cache_bytes, 1u << 20, UINT64_C(1) << 44),
+    NUMBER("block_cache_bytes", block_cache_bytes, 1u << 20, UINT64_C(1) << 44),
     NUMBER("memtable_bytes", memtable_bytes, 1u << 20, UINT64_C(1) << 36),
     NUMBER("heartbeat_ms", heartbeat_ms, 5, 10000),
     NUMBER("election_ms", election_ms, 50, 60000),
@@ -135,7 +136,8 @@ config_set(struct config *config, const char *name, const char *value, char *why
     (void)snprintf(
         why_out, CONFIG_WHY_MAX,
         "%.64s: no such setting; there are data, listen, secret_file, log_level, "
-        "disk_reserve, log_bytes, cache_bytes, memtable_bytes, heartbeat_ms, election_ms",
+        "disk_reserve, log_bytes, cache_bytes, block_cache_bytes, memtable_bytes, heartbeat_ms, "
+        "election_ms",
         name);
     return false;
 }

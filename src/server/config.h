@@ -8,6 +8,7 @@
  *   disk_reserve: 1073741824    bytes; writes are refused below it
  *   log_bytes: 268435456        of log between two snapshots
  *   cache_bytes: 268435456      of hot records
+ *   block_cache_bytes: 268435456  of the store's files, for reads
  *   memtable_bytes: 67108864
  *   heartbeat_ms: 50
  *   election_ms: 500

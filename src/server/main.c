@@ -41,7 +41,8 @@ static const char usage_text[] =
     "  --disk-reserve BYTES  writes are refused below it; default the smaller of 1 GiB and 5 %\n"
     "  --log-bytes BYTES     log between two snapshots, default 268435456\n"
     "  --cache-bytes BYTES   hot records, default 268435456\n"
-    "  --memtable-bytes BYTES\n"
+    "  --block-cache-bytes BYTES  the store's files, for reads, default 268435456\n"
+    "  --memtable-bytes BYTES     rows that are not in files yet, default 67108864\n"
     "  --heartbeat-ms N      default 50;  --election-ms N  default 500\n"
     "\n"
     "  --help, --version\n"
@@ -74,6 +75,7 @@ static const struct option options[] = {
     {"disk-reserve", required_argument, NULL, 'S'},
     {"log-bytes", required_argument, NULL, 'S'},
     {"cache-bytes", required_argument, NULL, 'S'},
+    {"block-cache-bytes", required_argument, NULL, 'S'},
     {"memtable-bytes", required_argument, NULL, 'S'},
     {"heartbeat-ms", required_argument, NULL, 'S'},
     {"election-ms", required_argument, NULL, 'S'},

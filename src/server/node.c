@@ -338,6 +338,7 @@ open_state(void)
     struct store_options options = {
         .directory = store_directory,
         .shards = node.identity->shards,
+        .block_cache_bytes = node.options.block_cache_bytes,
         .memtable_bytes = node.options.memtable_bytes,
     };
     static_assert(sizeof options.cluster_id >= sizeof node.identity->cluster_id, "it fits");

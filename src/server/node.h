@@ -26,6 +26,7 @@ struct node_options {
     uint64_t disk_reserve;              /* Bytes; UINT64_MAX: the smaller of 1 GiB and 5 %. */
     uint64_t log_bytes_max;             /* 0: default */
     uint64_t cache_bytes;               /* 0: default */
+    uint64_t block_cache_bytes;         /* 0: default */
     uint64_t memtable_bytes;            /* 0: default */
     uint32_t heartbeat_ms, election_ms; /* 0: default */
 };

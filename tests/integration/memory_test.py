@@ -19,7 +19,8 @@ MORE_AT_MOST = 96 << 20  # Over what it takes with all members there: windows, a
 
 
 class Memory(quorder.Test):
-    flags = ("--log-bytes", "16777216", "--memtable-bytes", "4194304", "--cache-bytes", "16777216")
+    flags = ("--log-bytes", "16777216", "--memtable-bytes", "4194304", "--cache-bytes", "16777216",
+             "--block-cache-bytes", "16777216")
 
     def peak(self, orders):
         """The most that the leader held while the load ran, in bytes."""

@@ -35,7 +35,8 @@ refuses_with_place_and_reason(void **state)
     static const struct config_case cases[] = {
         {"all settings",
          "data: /d\nlisten: 0.0.0.0:1\nlog_level: warn\ndisk_reserve: 5\nlog_bytes: 2097152\n"
-         "cache_bytes: 1048576\nmemtable_bytes: 1048576\nheartbeat_ms: 20\nelection_ms: 200\n",
+         "cache_bytes: 1048576\nblock_cache_bytes: 1048576\nmemtable_bytes: 1048576\nheartbeat_ms: "
+         "20\nelection_ms: 200\n",
          NULL},
         {"no secret file", "data: /d\nsecret_file: ''\n", "secret_file: must have 1 to 4095 bytes"},
         {"an absent secret", "data: /d\nsecret_file: /nowhere/secret\n",

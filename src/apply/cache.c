@@ -181,8 +181,11 @@ void
 cache_trim(struct cache *cache)
 {
     uint64_t mask = cache->capacity - 1;
+    uint64_t too_much = cache->bytes_max + cache->bytes_max / QO_CACHE_OVER_SHARE;
+    uint32_t steps = 0;
     /* Ends: one round clears every `used`, the next takes what it finds. */
-    while (cache_bytes(cache) > cache->bytes_max && cache->count > 0) {
+    while (cache_bytes(cache) > cache->bytes_max && cache->count > 0 &&
+           (steps++ < QO_CACHE_TRIM_STEPS || cache_bytes(cache) > too_much)) {
         struct cache_item *item = cache->slots[cache->hand].item;
         if (item != NULL && !item->used) {
             cache_remove(cache, cache->hand); /* The hand stays: another may have moved here. */

@@ -33,7 +33,9 @@ void cache_close(struct cache *cache);
 bool cache_get(struct cache *cache, struct bytes id, uint64_t hash, struct bytes *record_out);
 /* Copies the record, in the place of the one before. */
 void cache_put(struct cache *cache, struct bytes id, uint64_t hash, struct bytes record);
-/* Back under the bound. Nothing in the cache may be uncommitted. */
+/* Back under the bound, or nearer to it: one call looks at QO_CACHE_TRIM_STEPS slots at most, so
+ * that nobody waits for a look at all of a large cache, unless it is over by 1 /
+ * QO_CACHE_OVER_SHARE. Nothing in the cache may be uncommitted. */
 void cache_trim(struct cache *cache);
 
 uint64_t cache_bytes(const struct cache *cache); /* Held now, the table included. */

@@ -18,12 +18,14 @@ only_operation(struct apply *apply, struct bytes entry, struct command *command_
     return simple ? &command_out->operations[0] : NULL;
 }
 
-/* Whether a request id is told new from the record alone. A hint costs the read of an event. */
+/* Whether the record alone tells that a request id is new, and takes in the next version. A hint
+ * costs the read of an event. */
 static bool
-surely_new(const struct order_record *record, struct bytes request_id)
+record_is_enough(const struct order_record *record, struct bytes request_id)
 {
     if (request_id.data == NULL) {
-        return true;
+        bool spills = record->version % QO_FINGERPRINTS_MAX == 0 && record->fingerprints_set != 0;
+        return !spills;
     }
     if (record->version >= QO_FINGERPRINTS_MAX) {
         return false; /* Pages, or a block that goes to one. */
@@ -53,7 +55,12 @@ apply_light(struct apply *apply, struct bytes entry)
         return false;
     }
     const struct order_record *record = &apply->record;
-    (void)machine_uniques(
-        registry_get(apply->registry, REGISTRY_STATE, record->definition)->machine, &uniques);
-    return uniques == 0 && surely_new(record, command.request_id) && !store_stalls(apply->store);
+    const struct definition *definition =
+        registry_get(apply->registry, REGISTRY_STATE, record->definition);
+    if (definition == NULL) {
+        return false; /* Executing it says what is wrong. */
+    }
+    (void)machine_uniques(definition->machine, &uniques);
+    return uniques == 0 && record_is_enough(record, command.request_id) &&
+           !store_stalls(apply->store);
 }

@@ -23,6 +23,16 @@ struct log_aio {
     void *context;
 };
 
+/* Some file systems (ext4 with data=journal) take O_DIRECT and cannot write without waiting. What
+ * is wrong with a write that they call invalid, the thread will be told too. */
+static int
+error_of(const struct log_io *io, long result)
+{
+    bool short_write = result >= 0 && (uint64_t)result != io->size;
+    bool for_a_thread = short_write || result == -EOPNOTSUPP || result == -EINVAL;
+    return for_a_thread ? EAGAIN : result < 0 ? (int)-result : 0;
+}
+
 /* True if the write is finished. Asks without a system call while nothing is. */
 static bool
 look(struct log_aio *aio)
@@ -30,10 +40,8 @@ look(struct log_aio *aio)
     struct io_event event;
     struct timespec at_once = {0};
     if (!aio->finished && io_getevents(aio->kernel, 0, 1, &event, &at_once) == 1) {
-        long result = (long)event.res;
-        bool short_write = result >= 0 && (uint64_t)result != aio->io->size;
         aio->finished = true;
-        aio->error = short_write ? EAGAIN : result < 0 ? (int)-result : 0;
+        aio->error = error_of(aio->io, (long)event.res);
     }
     return aio->finished;
 }
@@ -63,11 +71,16 @@ log_aio_open(struct uv_loop_s *loop, void (*done)(void *context, struct log_io *
     if (io_setup(1, &kernel) != 0) {
         return NULL;
     }
+    int told_by = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (told_by < 0) {
+        (void)io_destroy(kernel);
+        return NULL;
+    }
     struct log_aio *aio = mem_zalloc(sizeof *aio);
     aio->kernel = kernel;
     aio->done = done;
     aio->context = context;
-    aio->told = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    aio->told = told_by;
     int status = uv_poll_init(loop, &aio->poll, aio->told);
     QO_ASSERT(status == 0);
     aio->poll.data = aio;

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -35,9 +36,11 @@ struct log_disk_real {
     struct log_disk table;
     int directory;
     bool looped;
-    bool buffered;       /* A file system without O_DIRECT. */
-    bool appending;      /* A request of that lane is under way. */
-    struct log_aio *aio; /* NULL: the kernel gives none. */
+    atomic_bool buffered;    /* A file system without O_DIRECT. */
+    bool appending;          /* A request of that lane is under way, */
+    uint64_t began_ns;       /* since then. */
+    uint32_t for_the_thread; /* So many appends from here on. */
+    struct log_aio *aio;     /* NULL: the kernel gives none. */
     struct lane lanes[LOG_LANES];
     uv_async_t wake;
     void (*closed)(void *context);
@@ -81,7 +84,9 @@ open_file(struct log_disk_real *real, const char *name, int flags)
     int file = openat(real->directory, name, flags | O_DIRECT, 0600);
     if (file < 0 && errno == EINVAL) { /* tmpfs of older kernels. */
         file = openat(real->directory, name, flags & ~O_EXCL, 0600);
-        real->buffered = true;
+        if (file >= 0) {
+            atomic_store(&real->buffered, true);
+        }
     }
     return file;
 }
@@ -257,14 +262,36 @@ submit(struct lane *lane, struct log_io *io)
     (void)sem_post(&lane->count);
 }
 
+/* False: the thread is to do it. After a write that was slow, or that the kernel would not begin,
+ * it does some more: a loop that waits for a place in the queue of a busy disk beats no heart. */
+static bool
+append_without_thread(struct log_disk_real *real, struct log_io *io)
+{
+    if (real->aio == NULL || atomic_load(&real->buffered)) {
+        return false;
+    }
+    if (real->for_the_thread > 0) {
+        real->for_the_thread--;
+        return false;
+    }
+    bool begun = log_aio_write(real->aio, io);
+    if (!begun) {
+        real->for_the_thread = QO_LOG_THREAD_APPENDS;
+    }
+    return begun;
+}
+
 static void
 disk_submit(void *context, struct log_io *io)
 {
     struct log_disk_real *real = context;
     bool append = io->lane == LOG_LANE_APPEND;
     QO_PRE(real->looped && QO_IMPLIES(append, !real->appending && io->kind == LOG_IO_WRITE));
-    real->appending = real->appending || append;
-    if (!append || real->buffered || real->aio == NULL || !log_aio_write(real->aio, io)) {
+    if (append) {
+        real->appending = true;
+        real->began_ns = uv_hrtime();
+    }
+    if (!append || !append_without_thread(real, io)) {
         submit(&real->lanes[io->lane], io);
     }
 }
@@ -274,6 +301,9 @@ tell(struct log_disk_real *real, struct log_io *io)
 {
     if (io->lane == LOG_LANE_APPEND) {
         real->appending = false;
+        if (uv_hrtime() - real->began_ns > UINT64_C(1000000) * QO_LOG_SLOW_APPEND_MS) {
+            real->for_the_thread = QO_LOG_THREAD_APPENDS;
+        }
     }
     io->done(io);
 }

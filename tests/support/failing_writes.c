@@ -4,12 +4,13 @@
  *
  * While the file DIR.fails exists, where DIR is the word after `--data` on the command line, each
  * call that writes to a file below DIR, syncs it or gives it room fails; an errno of the name that
- * stands in that file ("EIO", "ENOSPC") says why. "EIO-sync": only syncs fail. Reads go on. The
- * kernel's asynchronous I/O is refused, as containers do, and threads write the log.
+ * stands in that file ("EIO", "ENOSPC") says why. "EIO-sync": only syncs fail. Reads go on. A
+ * write by the kernel's asynchronous I/O is told to have failed.
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <libaio.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,6 +47,7 @@ typedef ssize_t (*pwritev_fn)(int, const struct iovec *, int, off_t);
 typedef int (*fd_fn)(int);
 typedef int (*range_fn)(int, off_t, off_t);
 typedef int (*fallocate_fn)(int, int, off_t, off_t);
+typedef int (*getevents_fn)(io_context_t, long, long, struct io_event *, struct timespec *);
 
 static bool
 is_ours(int fd)
@@ -86,17 +88,6 @@ failure(int fd, bool sync)
         return -1;                                                                                 \
     }                                                                                              \
     return call
-
-int io_setup(int count, void *context);
-
-/* libaio's: the error itself. */
-int
-io_setup(int count, void *context)
-{
-    (void)count;
-    (void)context;
-    return -ENOSYS;
-}
 
 ssize_t
 write(int fd, const void *data, size_t size)
@@ -171,6 +162,20 @@ posix_fallocate64(int fd, off_t offset, off_t size)
 {
     int error = failure(fd, false);
     return error != 0 ? error : REAL(range_fn, posix_fallocate64)(fd, offset, size);
+}
+
+int
+io_getevents(io_context_t context, long least, long most, struct io_event *events,
+             struct timespec *wait)
+{
+    int got = REAL(getevents_fn, io_getevents)(context, least, most, events, wait);
+    for (int i = 0; i < got; i++) {
+        int error = failure(events[i].obj->aio_fildes, false);
+        if (error != 0) {
+            events[i].res = (unsigned long)-(long)error;
+        }
+    }
+    return got;
 }
 
 __attribute__((constructor)) static void

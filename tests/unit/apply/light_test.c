@@ -91,6 +91,21 @@ an_order_with_pages_is_not_light_for_a_request_id(void **state)
     world_close(&world);
 }
 
+/* The fingerprints that the record holds leave it all at once, for a page that has to be read. */
+static void
+a_version_that_spills_is_not_light(void **state)
+{
+    struct world world = world_with_machines();
+    (void)state;
+    assert_applied(world_create(&world, "a", "loop", "", "r0"));
+    for (uint32_t version = 2; version <= QO_FINGERPRINTS_MAX + 2; version++) {
+        bool spills = version == QO_FINGERPRINTS_MAX + 1;
+        assert_true(go_light(&world, "a", NULL) != spills);
+        assert_applied(world_send(&world, "a", version % 2 == 0 ? "go" : "back", "", NULL));
+    }
+    world_close(&world);
+}
+
 static void
 large_and_damaged_entries_are_not_light(void **state)
 {
@@ -153,6 +168,7 @@ main(void)
         cmocka_unit_test(an_order_that_the_cache_holds_is_all_it_needs),
         cmocka_unit_test(what_has_to_be_read_is_not_light),
         cmocka_unit_test(an_order_with_pages_is_not_light_for_a_request_id),
+        cmocka_unit_test(a_version_that_spills_is_not_light),
         cmocka_unit_test(large_and_damaged_entries_are_not_light),
         cmocka_unit_test(asking_changes_nothing),
     };

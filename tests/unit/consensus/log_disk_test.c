@@ -355,6 +355,35 @@ refuses_when_a_file_is_gone(void **state)
     stop(&node);
 }
 
+/* What asynchronous I/O did in part goes to the thread, which meets the limit and says so. */
+static _Noreturn void
+append_beyond_a_limit(void)
+{
+    struct rlimit limit = {SEGMENT_BYTES / 2 + LOG_BLOCK, RLIM_INFINITY};
+    struct log_failure failure;
+    struct node node;
+    bool ready = signal(SIGXFSZ, SIG_IGN) != SIG_ERR && start(&node, &failure) &&
+                 setrlimit(RLIMIT_FSIZE, &limit) == 0;
+    for (uint64_t index = 1; ready && index <= ROUNDS; index++) {
+        append(&node, index, 1); /* Of one and two blocks. */
+    }
+    _exit(0);
+}
+
+static void
+ends_when_a_part_of_a_write_does_not_reach_the_disk(void **state)
+{
+    int status;
+    (void)state;
+    pid_t child = fork();
+    if (child == 0) {
+        append_beyond_a_limit();
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), FATAL_STORAGE);
+}
+
 /* The limit is there so that a try to write it fails soon, and with another error. */
 static void
 writes_nothing_of_a_file_that_has_no_room(void **state)
@@ -388,6 +417,8 @@ main(void)
         cmocka_unit_test_setup_teardown(holds_what_it_told_before_a_kill, make_log, drop_log),
         cmocka_unit_test_setup_teardown(names_the_file_that_is_damaged, make_log, drop_log),
         cmocka_unit_test_setup_teardown(refuses_when_a_file_is_gone, make_log, drop_log),
+        cmocka_unit_test_setup_teardown(ends_when_a_part_of_a_write_does_not_reach_the_disk,
+                                        make_log, drop_log),
         cmocka_unit_test_setup_teardown(writes_nothing_of_a_file_that_has_no_room, make_log,
                                         drop_log),
     };

@@ -71,6 +71,8 @@
  */
 #define QO_APPLY_GROUP_ENTRIES 8u
 #define QO_LIGHT_ENTRY_BYTES_MAX QO_KIB(1u) /* What the loop may execute itself: apply_light(). */
+#define QO_CACHE_TRIM_STEPS 4096u
+#define QO_CACHE_OVER_SHARE 16u /* Over its bound by no more than a part of so many. */
 
 #define QO_FINGERPRINTS_MAX 32u /* Request ids that an order's record remembers by itself. */
 /* Of older ones: a page has so many times 32 versions, 2 KiB, and is written anew for each 32. */
@@ -201,6 +203,8 @@ static_assert(QO_ENTRY_COMMANDS_MAX >= QO_OPERATIONS_MAX, "one order.batch fits 
 #define QO_LOG_SEGMENTS_AHEAD 3u          /* Prepared; two are needed to go on into the next one. */
 #define QO_LOG_SEGMENTS_FREE_MAX 4u       /* Kept to be recycled; more are removed. */
 #define QO_LOG_WRITE_BYTES_MAX QO_MIB(4u) /* One write: some 3 ms here. */
+#define QO_LOG_SLOW_APPEND_MS 50u /* After it a thread does the next */
+#define QO_LOG_THREAD_APPENDS 64u /* of them. */
 #define QO_LOG_MANIFEST_BYTES_MAX (QO_MANIFEST_BYTES_MAX + QO_KIB(64u))
 #define QO_LOG_MARK_TICKS 4u /* Heartbeats between two marks. */
 

@@ -69,9 +69,9 @@ struct log_disk_real;
 struct log_disk_real *log_disk_open(const char *directory, struct uv_loop_s *loop);
 const struct log_disk *log_disk_table(const struct log_disk_real *real);
 
-/* Waits until nothing that was submitted is under way, without telling. The loop must run once more to close its handle,
- * then `closed` is called (NULL allowed), the last place for log_free(): the table goes with this.
- * Without a loop at once. */
+/* Waits until nothing that was submitted is under way, without telling. The loop must run once more
+ * to close its handle, then `closed` is called (NULL allowed), the last place for log_free(): the
+ * table goes with this. Without a loop at once. */
 void log_disk_close(struct log_disk_real *real, void (*closed)(void *context), void *context);
 
 #endif

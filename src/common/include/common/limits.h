@@ -203,8 +203,8 @@ static_assert(QO_ENTRY_COMMANDS_MAX >= QO_OPERATIONS_MAX, "one order.batch fits 
 #define QO_LOG_SEGMENTS_AHEAD 3u          /* Prepared; two are needed to go on into the next one. */
 #define QO_LOG_SEGMENTS_FREE_MAX 4u       /* Kept to be recycled; more are removed. */
 #define QO_LOG_WRITE_BYTES_MAX QO_MIB(4u) /* One write: some 3 ms here. */
-#define QO_LOG_SLOW_APPEND_MS 50u /* After it a thread does the next */
-#define QO_LOG_THREAD_APPENDS 64u /* of them. */
+#define QO_LOG_SLOW_APPEND_MS 50u         /* After it a thread does the next */
+#define QO_LOG_THREAD_APPENDS 64u         /* of them. */
 #define QO_LOG_MANIFEST_BYTES_MAX (QO_MANIFEST_BYTES_MAX + QO_KIB(64u))
 #define QO_LOG_MARK_TICKS 4u /* Heartbeats between two marks. */
 

@@ -174,6 +174,7 @@ class Feed(quorder.Test):
         call("order.create", id="f-2", machine="parcel", attributes={"owner": "o", "code": "f-2"})
         call("order.transition", id="f-1", event="go")
         end = call("order.transition", id="f-2", event="lose")["seq"]
+        call("order.get", id="f-2", consistency="local", min_seq=end)  # Else it may not be here yet.
         shard = {e["id"]: e["shard"] for e in call("feed.read", from_seq=begin)["events"]}
         table = [
             ({}, ["f-1", "f-2", "f-1", "f-2"]),

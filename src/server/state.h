@@ -2,7 +2,7 @@
  * state: the state thread. It executes committed entries in log order (apply/apply.h) and does
  * nothing else.
  *
- * Two wakes are the half of what a lone entry costs, so they are saved where nothing is lost:
+ * Waking it, and then the loop, is a good part of what a lone entry costs (decision 0014), so:
  * while the thread has nothing to do and somebody waits, the loop executes a light entry itself
  * (apply_light(): nothing that waits); while nobody waits, the thread is woken for a group.
  *

@@ -71,8 +71,8 @@
  */
 #define QO_APPLY_GROUP_ENTRIES 8u
 #define QO_LIGHT_ENTRY_BYTES_MAX QO_KIB(1u) /* What the loop may execute itself: apply_light(). */
-#define QO_CACHE_TRIM_STEPS 4096u
-#define QO_CACHE_OVER_SHARE 16u /* Over its bound by no more than a part of so many. */
+#define QO_CACHE_TRIM_STEPS 4096u           /* Slots that are looked at after one entry. */
+#define QO_CACHE_OVER_SHARE 16u             /* Over its bound by no more than a part of so many. */
 
 #define QO_FINGERPRINTS_MAX 32u /* Request ids that an order's record remembers by itself. */
 /* Of older ones: a page has so many times 32 versions, 2 KiB, and is written anew for each 32. */

@@ -15,11 +15,10 @@
 
 enum link_state { LINK_CLOSED, LINK_RESOLVING, LINK_CONNECTING, LINK_OPEN, LINK_CLOSING };
 
-/* One peer.forward in a link's `out`. */
-struct out_part {
+/* One message in a link's `waiting`. */
+struct waiting_part {
     uint32_t place;
     uint32_t size;
-    int64_t queued_us;
 };
 
 /* The connection to one member. */
@@ -33,9 +32,9 @@ struct link {
     uv_tcp_t socket;
     uv_connect_t connect;
     uv_getaddrinfo_t resolve;
-    struct buf out;       /* To be sent: at the end of this turn, or once connected. */
-    size_t hello_size;    /* Of `out`, at its start. */
-    struct buf out_parts; /* struct out_part of the rest of it, in order. */
+    struct buf waiting;       /* Messages to be sent: at the end of this turn, or once connected. */
+    struct buf waiting_parts; /* struct waiting_part of each, in order. */
+    bool greeted;             /* peer.hello is sent. */
     uint64_t unsent;
     struct buf in;
     struct wire_cutter cutter;
@@ -52,8 +51,6 @@ struct forward {
 };
 
 enum { READ_BYTES_MIN = 64 * 1024 };
-/* How long a request may wait for a link that is not open; so much less time is left to it. */
-enum { CONNECT_US_MAX = QO_FORWARD_RETRY_MS * 1000 };
 
 struct forward *
 forward_open(struct node *node)
@@ -118,9 +115,9 @@ end_link(struct link *link, const char *why, enum loss loss)
     log_limited(&link->node->forward->broken_log, LOG_WARN, "link_broken", "member=%u why=\"%s\"",
                 link->member->id, why);
     link->retry_us = node_now_us(link->node) + (int64_t)QO_FORWARD_RETRY_MS * 1000;
-    buf_clear(&link->out);
-    buf_clear(&link->out_parts);
-    link->hello_size = 0;
+    buf_clear(&link->waiting);
+    buf_clear(&link->waiting_parts);
+    link->greeted = false;
     buf_clear(&link->in);
     link->cutter = (struct wire_cutter){.size_max = QO_PEER_MESSAGE_MAX};
     fail_all(link, loss);
@@ -349,14 +346,6 @@ open_link(struct link *link)
         }
     }
     link->cutter = (struct wire_cutter){.size_max = QO_PEER_MESSAGE_MAX};
-    const struct wire_request hello = {
-        .method = WIRE_PEER_HELLO,
-        .msgid = QO_FORWARDS_MAX,
-        .cluster_id = bytes_text(link->node->identity->cluster_id),
-        .node_id = link->node->identity->node_id,
-    };
-    wire_encode_request(&link->out, &hello);
-    link->hello_size = link->out.size;
     link->resolve.data = link;
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     int failed =
@@ -394,35 +383,63 @@ forward_request(struct node *node, struct request *request, struct bytes message
                 uint32_t leader_id)
 {
     struct link *link = find_link(node, leader_id);
-    int64_t now_us = node_now_us(node);
-    int64_t left_us = request->deadline_us - now_us;
     if (link == NULL || link->state == LINK_CLOSING ||
-        (link->state == LINK_CLOSED && now_us < link->retry_us)) {
+        (link->state == LINK_CLOSED && node_now_us(node) < link->retry_us)) {
         refuse(node, request, QO_UNAVAILABLE);
         return;
     }
-    if (link->state == LINK_CLOSED) { /* Also for one that is too short for it: others follow. */
+    if (link->state == LINK_CLOSED) {
         open_link(link);
         if (link->state == LINK_CLOSED) {
             refuse(node, request, QO_UNAVAILABLE);
             return;
         }
     }
-    if (link->state != LINK_OPEN) {
-        left_us -= CONNECT_US_MAX;
-    }
-    if (left_us < 1000) {
-        refuse(node, request, QO_TIMEOUT);
-        return;
-    }
-    if (link->free_count == 0 || link->unsent + link->out.size > QO_FORWARD_BYTES_MAX) {
+    if (link->free_count == 0 || link->unsent + link->waiting.size > QO_FORWARD_BYTES_MAX) {
         refuse(node, request, QO_OVERLOADED);
         return;
     }
-    uint32_t place = link->free[--link->free_count];
-    QO_ASSERT(link->slots[place] == NULL);
-    link->slots[place] = request;
+    const struct waiting_part part = {link->free[--link->free_count], (uint32_t)message.size};
+    QO_ASSERT(link->slots[part.place] == NULL);
+    link->slots[part.place] = request;
     request->stage = REQUEST_TO_FORWARD;
+    buf_append(&link->waiting_parts, &part, sizeof part);
+    buf_append(&link->waiting, message.data, message.size);
+}
+
+static void
+put_hello(struct link *link, struct buf *out)
+{
+    const struct wire_request hello = {
+        .method = WIRE_PEER_HELLO,
+        .msgid = QO_FORWARDS_MAX,
+        .cluster_id = bytes_text(link->node->identity->cluster_id),
+        .node_id = link->node->identity->node_id,
+    };
+    wire_encode_request(out, &hello);
+}
+
+/* The time left is told as of now: the message may have waited for the link to open, or for a slow
+ * turn of the loop to end. Nobody waits for it any more if its connection was reset or its time ran
+ * out; then it is not sent. */
+static void
+put_message(struct link *link, struct buf *out, uint32_t place, struct bytes message)
+{
+    struct node *node = link->node;
+    struct request *request = link->slots[place];
+    QO_ASSERT(request != NULL && request->stage == REQUEST_TO_FORWARD);
+    int64_t left_us = request->deadline_us - node_now_us(node);
+    if (!request->answered && left_us < 1000) {
+        request_fail_plain(node, request, QO_TIMEOUT, 0);
+    }
+    if (request->answered || !session_alive(node, request->session)) {
+        link->slots[place] = NULL;
+        link->free[link->free_count++] = place;
+        request->answered = true;
+        request_release(node, request);
+        return;
+    }
+    request->stage = REQUEST_FORWARDED;
     const struct wire_request forward = {
         .method = WIRE_PEER_FORWARD,
         .msgid = place,
@@ -430,46 +447,29 @@ forward_request(struct node *node, struct request *request, struct bytes message
         .deadline_left_ms = (uint32_t)(left_us / 1000),
         .message = message,
     };
-    size_t before = link->out.size;
-    wire_encode_request(&link->out, &forward);
-    const struct out_part part = {place, (uint32_t)(link->out.size - before), now_us};
-    buf_append(&link->out_parts, &part, sizeof part);
+    wire_encode_request(out, &forward);
 }
 
-/* Takes out of `out` what nobody waits for any more: its connection was reset, or its time ran out
- * before the link was there; and what waited for the link so long that the time left to it, which
- * it carries, is no longer true. */
-static void
-drop_unwanted(struct link *link)
+/* Encodes what waits. */
+static struct buf
+take_waiting(struct link *link)
 {
-    int64_t now_us = node_now_us(link->node);
-    size_t from = link->hello_size, to = from;
-    for (size_t at = 0; at < link->out_parts.size; at += sizeof(struct out_part)) {
-        struct out_part part;
-        memcpy(&part, link->out_parts.data + at, sizeof part);
-        struct request *request = link->slots[part.place];
-        QO_ASSERT(request != NULL);
-        if (now_us - part.queued_us > CONNECT_US_MAX) {
-            request_fail_plain(link->node, request, QO_UNAVAILABLE, QO_RETRY_AFTER_MS);
-        }
-        if (!request->answered && session_alive(link->node, request->session)) {
-            if (to != from) {
-                memmove(link->out.data + to, link->out.data + from, part.size);
-            }
-            to += part.size;
-            request->stage = REQUEST_FORWARDED;
-        } else {
-            link->slots[part.place] = NULL;
-            link->free[link->free_count++] = part.place;
-            request->answered = true;
-            request_release(link->node, request);
-        }
+    struct buf out = {0};
+    if (!link->greeted) {
+        put_hello(link, &out);
+        link->greeted = true;
+    }
+    size_t from = 0;
+    for (size_t at = 0; at < link->waiting_parts.size; at += sizeof(struct waiting_part)) {
+        struct waiting_part part;
+        memcpy(&part, link->waiting_parts.data + at, sizeof part);
+        put_message(link, &out, part.place, bytes_make(link->waiting.data + from, part.size));
         from += part.size;
     }
-    QO_ASSERT(from == link->out.size);
-    link->out.size = to;
-    link->hello_size = 0;
-    buf_clear(&link->out_parts);
+    QO_ASSERT(from == link->waiting.size);
+    buf_clear(&link->waiting);
+    buf_clear(&link->waiting_parts);
+    return out;
 }
 
 /* Not told by the link itself: a process that stands still keeps its connections. */
@@ -520,18 +520,17 @@ forward_flush(struct node *node)
 {
     for (uint32_t i = 0; i < node->identity->members_count; i++) {
         struct link *link = &node->forward->links[i];
-        if (link->state != LINK_OPEN || link->out.size == 0) {
+        if (link->state != LINK_OPEN || (link->greeted && link->waiting_parts.size == 0)) {
             continue;
         }
-        drop_unwanted(link);
-        if (link->out.size == 0) {
+        struct buf out = take_waiting(link);
+        if (out.size == 0) {
             continue;
         }
         struct link_write *write = mem_zalloc(sizeof *write);
         write->link = link;
         write->uv.data = write;
-        write->buf = link->out;
-        link->out = (struct buf){0};
+        write->buf = out;
         link->unsent += write->buf.size;
         uv_buf_t piece = uv_buf_init((char *)write->buf.data, (unsigned)write->buf.size);
         int failed = uv_write(&write->uv, (uv_stream_t *)&link->socket, &piece, 1, written);

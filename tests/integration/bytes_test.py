@@ -21,6 +21,7 @@ from quorder import Gone, Refused, scale, toggle_event
 STRINGS = scale(1000, 100000, 100000)
 AT_ONCE = 32
 GROWTH_MAX = 64 << 20  # What memtables and the allocator may take meanwhile; leaks are larger.
+LATE_SECONDS = scale(30.0, 10.0, 10.0)  # A sanitizer's build on a busy machine takes 3 s.
 
 GOOD_REQUESTS = [
     ("hello", {"protocol": 1, "client": "test"}),
@@ -81,20 +82,23 @@ class Bystander(threading.Thread):
 
     def __init__(self, cluster, n, order):
         super().__init__()
-        self.connection = cluster.connect(n, 10.0)
+        self.connection = cluster.connect(n, LATE_SECONDS)
         self.order = order
         self.version = self.connection.call("order.create", id=order, machine="toggle")["version"]
         self.ending = threading.Event()
         self.fault = None
         self.longest = 0.0
 
+    def call(self, method, **params):
+        return self.connection.call(method, id=self.order, timeout_ms=60000, **params)
+
     def run(self):
         try:
             while not self.ending.is_set():
                 before = time.monotonic()
                 event = toggle_event(self.version + 1)
-                receipt = self.connection.call("order.transition", id=self.order, event=event)
-                order = self.connection.call("order.get", id=self.order)
+                receipt = self.call("order.transition", event=event)
+                order = self.call("order.get")
                 if not receipt["version"] == order["version"] == self.version + 1:
                     raise AssertionError(f"{receipt} {order} after version {self.version}")
                 self.version += 1
@@ -105,7 +109,7 @@ class Bystander(threading.Thread):
 
     def finish(self):
         self.ending.set()
-        self.join(30)
+        self.join(LATE_SECONDS + 20)
         self.connection.close()
         if self.fault:
             raise self.fault
@@ -123,7 +127,7 @@ class Bytes(quorder.Test):
         self.addCleanup(self.bystander.ending.set)
 
     def tearDown(self):
-        self.assertLess(self.bystander.finish(), 10.0)
+        self.assertLess(self.bystander.finish(), LATE_SECONDS)
         for n in self.cluster.all():
             self.cluster.call(n, "ping")
         self.assertEqual(self.cluster.pid(self.n), self.pid)

@@ -118,6 +118,7 @@ class Bystander(threading.Thread):
 
 class Bytes(quorder.Test):
     machines = (quorder.TOGGLE, quorder.PARCEL)
+    flags = quorder.CALM
 
     def setUp(self):
         self.n = self.cluster.others(self.cluster.leader())[0]  # A follower: it forwards too.
@@ -459,6 +460,8 @@ class Bytes(quorder.Test):
 
 
 class Definitions(quorder.Test):
+    flags = quorder.CALM
+
     def test_limit_of_definitions(self):
         """4,096 versions in all; one more is refused, the same again is not."""
         leader = self.cluster.leader()
@@ -466,7 +469,7 @@ class Definitions(quorder.Test):
             sources = [quorder.TOGGLE.replace("machine: toggle", f"machine: toggle-{i}")
                        for i in range(4097)]
             for begin in range(0, 4096, 256):
-                ids = connection.send_many([("machine.put", {"source": source})
+                ids = connection.send_many([("machine.put", {"source": source, "timeout_ms": 50000})
                                             for source in sources[begin:min(begin + 256, 4096)]])
                 for msgid in ids:
                     self.assertTrue(connection.wait(msgid)["changed"])

@@ -38,12 +38,13 @@ class Disk(quorder.Test):
                         self.assertEqual(details["reason"], "disk")
                         self.assertGreater(details["retry_after_ms"], 0)
                         self.assertIs(details["applied"], False)
-                self.assertEqual(connection.call("order.get", id="kept")["version"], 1)
+            with self.cluster.at(n) as client:
+                self.assertEqual(client.call("order.get", id="kept")["version"], 1)
                 # A follower may still execute what was committed before the restart.
                 events = quorder.eventually(
-                    lambda: connection.call("feed.read", from_seq=1)["events"], what="the feed")
+                    lambda: client.call("feed.read", from_seq=1)["events"], what="the feed")
                 self.assertEqual([e["id"] for e in events], ["kept"])
-                self.assertEqual(connection.call("order.history", id="kept")["events"], events)
+                self.assertEqual(client.call("order.history", id="kept")["events"], events)
         self.restart_all("--disk-reserve", "1")
         client = self.cluster.client(self.rng)
         moved = client.call("order.transition", id="kept", event="go", request_id="2")

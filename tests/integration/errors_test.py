@@ -7,8 +7,6 @@ Not here: 102, 103, 207, 208 (their features come later), 500 and a certain 300 
 """
 
 import math
-import os
-import signal
 
 import msgpack
 
@@ -20,6 +18,7 @@ GOOD = {"owner": "o"}
 
 class Errors(quorder.Test):
     machines = (quorder.TOGGLE, quorder.PARCEL)
+    flags = quorder.CALM
 
     def setUp(self):
         leader = self.cluster.leader()
@@ -341,11 +340,6 @@ class Majority(quorder.Test):
 
     machines = (quorder.TOGGLE,)
 
-    def halt(self, numbers):
-        for n in numbers:
-            self.cluster.run("pause", str(n))
-            self.addCleanup(self.cluster.run, "resume", str(n))
-
     def test_short_time_outs_reach_the_leader(self):
         """A follower that has no connection to the leader yet makes one, however short they are."""
         follower = self.cluster.others(self.cluster.leader())[0]
@@ -366,11 +360,14 @@ class Majority(quorder.Test):
         quorder.eventually(created, 20, "a write with 100 ms")
 
     def test_unknown_outcome_and_timeout(self):
+        with self.cluster.client(self.rng) as client:
+            client.call("order.create", id="stuck", machine="toggle")
+        self.cluster.caught_up()
         leader = self.cluster.leader()
-        call = self.cluster.connect(leader).call
-        call("order.create", id="stuck", machine="toggle")
-        self.halt(self.cluster.others(leader))
+        others = self.cluster.others(leader)
         connection = self.cluster.connect(leader)
+        self.addCleanup(self.cluster.go_on, others)
+        self.cluster.halt(others)  # Nothing between this and the requests: it soon gives up.
         write = connection.send("order.transition", {"id": "stuck", "event": "go",
                                                      "request_id": "w", "timeout_ms": 700})
         read = connection.send("order.get", {"id": "stuck", "timeout_ms": 700})
@@ -384,7 +381,7 @@ class Majority(quorder.Test):
             self.assertIs(refused.details["applied"], False)
         local = connection.call("order.get", id="stuck", consistency="local")
         self.assertEqual(local["version"], 1)
-        self.doCleanups()
+        self.cluster.go_on(others)
         client = self.cluster.client(self.rng)
         receipt = client.call("order.transition", id="stuck", event="go", request_id="w")
         self.assertEqual(receipt["version"], 2)
@@ -414,12 +411,12 @@ class Majority(quorder.Test):
             leader = self.cluster.leader()
             others = self.cluster.others(leader)
             connections = [self.cluster.connect(n) for n in others]
-            os.kill(self.cluster.pid(leader), signal.SIGSTOP)
+            self.cluster.halt([leader])
             sent = [(c, c.send("order.create", {"id": f"hop-{attempt}-{i}", "machine": "toggle",
                                                 "timeout_ms": 9000}))
                     for i in range(50) for c in connections]
             self.cluster.leader(others)
-            os.kill(self.cluster.pid(leader), signal.SIGCONT)
+            self.cluster.go_on([leader])
             for connection, msgid in sent:
                 try:
                     connection.wait(msgid)
@@ -435,11 +432,20 @@ class Majority(quorder.Test):
         print(f"refusals seen: {sorted(seen)}", flush=True)
         self.assertTrue(seen, "no request met the change of leader")
 
+
+class Overload(quorder.Test):
+    """A leader that leads on without a majority for as long as it takes to send it so much."""
+
+    machines = (quorder.TOGGLE,)
+    flags = ("--election-ms", "8000")
+
     def test_overloaded(self):
         """With no majority, proposals pile up to a bound: creations first, then every write."""
         leader = self.cluster.leader()
-        self.cluster.call(leader, "order.create", id="full", machine="toggle")
-        self.halt(self.cluster.others(leader))
+        others = self.cluster.others(leader)
+        self.cluster.at(leader).call("order.create", id="full", machine="toggle")
+        self.addCleanup(self.cluster.go_on, others)
+        self.cluster.halt(others)
         note = "n" * 15000
         numbers = []
         before = self.cluster.rss(leader)
@@ -462,7 +468,7 @@ class Majority(quorder.Test):
         print({n: numbers.count(n) for n in set(numbers)}, flush=True)
         self.assertIn(400, numbers)
         self.assertLess(self.cluster.rss(leader) - before, 600 << 20)
-        self.doCleanups()
+        self.cluster.go_on(others)
         client = self.cluster.client(self.rng)
         client.call("order.transition", id="full", event="go", request_id="after")
         client.close()

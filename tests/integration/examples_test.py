@@ -60,8 +60,9 @@ class Examples(quorder.Test):
     def test_the_command_that_the_example_names(self):
         """As it stands in the example's header, but for the endpoints."""
         root = quorder.ROOT
-        self.cluster.call(self.cluster.leader(), "machine.put",
-                          source=(root / "cluster" / "machines" / "marketplace.yaml").read_text())
+        with self.cluster.client(self.rng) as client:
+            client.call("machine.put", source=(
+                root / "cluster" / "machines" / "marketplace.yaml").read_text())
         header = (root / "src" / "client" / "examples" / "move_order.c").read_text()
         line = next(line for line in header.splitlines() if line.startswith(" *     move_order "))
         words = line.split()[3:]
@@ -83,6 +84,8 @@ class Examples(quorder.Test):
         count = scale(10, 30, 100)
         told = {}
 
+        self.cluster.caught_up()  # A new leader may not have executed all yet.
+
         def follow():
             begin = self.cluster.call(self.cluster.leader(), "feed.read", from_seq=1,
                                       limit=1)["high_seq"] + 1
@@ -92,7 +95,7 @@ class Examples(quorder.Test):
         started = threading.Event()
         follower = threading.Thread(target=follow)
         follower.start()
-        self.assertTrue(started.wait(30))
+        self.assertTrue(started.wait(60))
         for i in range(count):
             if i % 10 == 5:
                 leader = self.cluster.leader()

@@ -94,7 +94,7 @@ class Flips(quorder.Test):
                 for order, receipts in walker.steps.items():
                     if receipts:
                         said.append(connection.call("order.get", id=order, consistency="local",
-                                                    min_seq=seq))
+                                                    min_seq=seq, timeout_ms=50000))
         return said
 
     def serves_the_same(self, n, other):

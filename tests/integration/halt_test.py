@@ -70,8 +70,8 @@ class Halt(quorder.Test):
                 taken += one
         print(f"{which}: {len(reset)} writes reset, {taken} beside them taken", flush=True)
         self.assertGreater(taken, 0)
-        with self.cluster.connect(self.cluster.leader()) as connection:
-            found = connection.call("order.get_many", ids=reset)["orders"]
+        with self.cluster.client(self.rng) as client:
+            found = client.call("order.get_many", ids=reset)["orders"]
         self.assertEqual([o["id"] for o in found if o], [], "applied after the reset")
 
     def test_a_leader_drops_what_was_reset(self):
@@ -105,8 +105,8 @@ class Halt(quorder.Test):
             leader = self.cluster.leader()
             follower = self.cluster.others(leader)[round_ % 2]
             name = f"replaced-{round_}"
-            with self.cluster.connect(follower, 20.0) as connection:
-                connection.call("order.create", id=f"{name}-before", machine="toggle")
+            self.cluster.at(follower).call("order.create", id=f"{name}-before", machine="toggle")
+            with self.cluster.connect(follower, 30.0) as connection:
                 os.kill(self.cluster.pid(leader), signal.SIGSTOP)
                 try:
                     with self.assertRaises(Refused) as told:

@@ -115,7 +115,7 @@ class Away(Short):
             quorder.pause(2.0)  # The leader has tried to reach it more than once.
             client.call("order.create", id=f"a-{round_}", machine="toggle", request_id="1")
             self.cluster.restart(away)
-            self.cluster.digests(20)
+            self.cluster.digests()
             for n in self.cluster.all():
                 for member in self.cluster.call(n, "cluster.status")["members"]:
                     self.assertNotEqual(member["state"], "needs_rebuild")

@@ -129,6 +129,7 @@ class Port(quorder.Test):
         links = [self.connect() for _ in range(count)]
         for link in links:
             link.send_bytes(HELLO)
+        for link in links:
             self.ended_as_link(link)
 
     def test_clients_do_not_keep_members_out(self):

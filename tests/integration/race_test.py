@@ -18,6 +18,7 @@ RACES = scale(500, 10000, 10000)
 
 class Race(quorder.Test):
     machines = (quorder.TOGGLE,)
+    flags = quorder.CALM
 
     def answer(self, connection, msgid):
         """(receipt, None) or (None, the refusal)."""
@@ -57,7 +58,7 @@ class Race(quorder.Test):
         pairs = [(leader, others[0]), (others[0], others[1]), (others[1], leader)]
         wins, left_out, race, versions = [0, 0], 0, 0, {}
         deadline = time.monotonic() + 600
-        call = self.cluster.connect(leader).call
+        call = self.cluster.at(leader).call
         while sum(wins) < RACES:
             self.assertLess(time.monotonic(), deadline, f"{wins} won, {left_out} left out")
             pair = pairs[race % len(pairs)]

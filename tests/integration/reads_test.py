@@ -136,7 +136,7 @@ class Reads(quorder.Test):
         for fault in range(scale(2, 6, 30)):
             before = sum(r.reads for r in registers)
             quorder.eventually(lambda: sum(r.reads for r in registers) > before + 200
-                               or any(w.fault for w in workers), 60, "200 reads")
+                               or any(w.fault for w in workers), 120, "200 reads")
             leader = self.cluster.leader()
             if fault % 2:
                 self.cluster.kill(leader)
@@ -216,40 +216,40 @@ class Reads(quorder.Test):
     def test_read_your_writes_from_a_follower(self):
         self.create("yours")
         leader = self.cluster.leader()
-        with self.cluster.connect(leader) as writes:
-            connections = [self.cluster.connect(n) for n in self.cluster.others(leader)]
+        with self.cluster.at(leader) as writes:
+            readers = [self.cluster.at(n) for n in self.cluster.others(leader)]
             for version in range(2, scale(100, 500, 2000)):
                 receipt = writes.call("order.transition", id="yours", event=toggle_event(version))
-                reader = connections[version % 2]
+                reader = readers[version % 2]
                 read = reader.call("order.get", id="yours", consistency="local",
                                    min_seq=receipt["seq"])
                 self.assertEqual((read["version"], read["seq"]), (version, receipt["seq"]))
                 if version % 10 == 0:
                     read = reader.call("order.get", id="yours")
                     self.assertEqual(read["version"], version)
-            for connection in connections:
-                connection.close()
+            for reader in readers:
+                reader.close()
 
     def test_as_of_shows_the_order_as_it_was(self):
         times = [self.create("as-of")["at"]]
+        call = self.cluster.at(1).call
         for version in range(2, 40):
             quorder.pause(0.002)
-            times.append(self.cluster.call(1, "order.transition", id="as-of",
-                                           event=toggle_event(version))["at"])
+            times.append(call("order.transition", id="as-of", event=toggle_event(version))["at"])
         for n in self.cluster.all():
-            with self.cluster.connect(n) as connection:
+            with self.cluster.at(n) as client:
                 for version, at in enumerate(times, 1):
-                    read = connection.call("order.get", id="as-of", as_of=at)
+                    read = client.call("order.get", id="as-of", as_of=at)
                     self.assertEqual(read["version"], version)
                     self.assertEqual(read["state"], "A" if version % 2 else "B")
                     self.assertEqual(read["allowed"], ["go" if version % 2 else "back"])
-                self.refused(200, connection.call, "order.get", id="as-of", as_of=times[0] - 1)
-                details = self.refused(100, connection.call, "order.get", id="as-of",
+                self.refused(200, client.call, "order.get", id="as-of", as_of=times[0] - 1)
+                details = self.refused(100, client.call, "order.get", id="as-of",
                                        as_of=int(time.time() * 1e6) + 10**12)
                 self.assertEqual(details["field"], "as_of")
 
     def test_history_from_any_version(self):
-        call = self.cluster.connect(2).call
+        call = self.cluster.at(2).call
         self.create("from")
         for version in range(2, 6):
             call("order.transition", id="from", event=toggle_event(version))
@@ -267,27 +267,27 @@ class Reads(quorder.Test):
             ({"descending": True, "from_version": 0}, [], False),
         ]
         for n in self.cluster.all():
-            with self.cluster.connect(n) as connection:
+            with self.cluster.at(n) as client:
                 for params, versions, more in table:
                     with self.subTest(node=n, params=params):
-                        page = connection.call("order.history", id="from", **params)
+                        page = client.call("order.history", id="from", **params)
                         self.assertEqual([e["version"] for e in page["events"]], versions)
                         self.assertIs(page["more"], more)
-                self.refused(200, connection.call, "order.history", id="nobody", descending=True,
+                self.refused(200, client.call, "order.history", id="nobody", descending=True,
                              from_version=0)
 
     def test_lists_and_pages(self):
-        call = self.cluster.connect(2).call
+        call = self.cluster.at(2).call
         for i in range(25):
             call("order.create", id=f"list-{i:02}", machine="toggle")
         for i in range(0, 25, 2):
             call("order.transition", id=f"list-{i:02}", event="go")
         for n in self.cluster.all():
-            with self.cluster.connect(n) as connection:
+            with self.cluster.at(n) as client:
                 found, cursor = [], None
                 while True:
-                    page = connection.call("order.list", machine="toggle", state="B", limit=7,
-                                           **({"cursor": cursor} if cursor else {}))
+                    page = client.call("order.list", machine="toggle", state="B", limit=7,
+                                       **({"cursor": cursor} if cursor else {}))
                     self.assertLessEqual(len(page["orders"]), 7)
                     found += [o["id"] for o in page["orders"] if o["id"].startswith("list-")]
                     cursor = page["cursor"]

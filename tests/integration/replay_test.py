@@ -23,8 +23,10 @@ REPLAY = BUILD / "tools" / "replay" / "quorder-replay"
 MACHINE = (quorder.ROOT / "cluster" / "machines" / "marketplace.yaml").read_text()
 REAL = pathlib.Path(os.environ.get("QO_ORDERS", quorder.ROOT / ".." / "shared/data/orders.csv"))
 ORDERS = scale(300, 2000, 2000)
-RATE = scale(100, 400, 400)  # Events a second: slow enough for three kills to fall between.
-KILLS = 3
+# Events a second: a slow machine takes seconds for a kill, an election and a start, and three of
+# these fall between. So the first three of SHARES shares of the events each end with a kill.
+RATE = scale(50, 200, 200)
+KILLS, SHARES = 3, 6
 
 
 class Watcher(threading.Thread):
@@ -122,7 +124,7 @@ class Replay(quorder.Test):
         down = None
         with open(acknowledged, "rb") as file:
             for kill in range(KILLS):
-                def far_enough(share=(kill + 1) / (KILLS + 1)):
+                def far_enough(share=(kill + 1) / SHARES):
                     self.take_acknowledged(file)
                     return len(self.events) > share * 3.9 * ORDERS or process.poll() is not None
                 quorder.eventually(far_enough, 120, "enough orders")
@@ -161,10 +163,10 @@ class Replay(quorder.Test):
         reported = {row["order_id"]: row for row in told["rows"]}
         if self.rows is None:
             return
-        with self.cluster.connect(self.cluster.leader(), 60) as connection:
+        with self.cluster.client() as client:
             for begin in range(0, len(self.rows), 200):
                 rows = self.rows[begin:begin + 200]
-                page = connection.call("order.get_many", ids=[r["order_id"] for r in rows])
+                page = client.call("order.get_many", ids=[r["order_id"] for r in rows])
                 self.assertFalse(page["more"])
                 for row, order in zip(rows, page["orders"]):
                     if order is None or order["state"] != row["status"]:
@@ -172,6 +174,7 @@ class Replay(quorder.Test):
                         self.assertTrue(reported[row["order_id"]]["refused"])
 
     def check_feed_and_histories(self, reader):
+        self.cluster.caught_up()  # A new leader may not have executed all yet.
         high = self.cluster.call(self.cluster.leader(), "feed.read", from_seq=1, limit=1)["high_seq"]
         reader.until = high
         reader.join(60)

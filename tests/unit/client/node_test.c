@@ -140,7 +140,7 @@ ends_with_a_typed_error_when_there_is_only_nonsense(void **state)
     struct asked asked;
     (void)state;
     world_open(&world, 1);
-    struct qo_client *client = world_client(&world, (struct qo_options){.deadline_ms = 400});
+    struct qo_client *client = world_client(&world, (struct qo_options){.deadline_ms = 1500});
     assert_int_equal(ask(client, &pay, &asked), QO_CODE_OK);
     struct arrival *first = peer_next(&world);
     struct buf *out = peer_buf(&world);
@@ -239,7 +239,7 @@ gives_up_a_greeting_that_does_not_come(void **state)
     world_open(&world, 1);
     world.nodes[0].deaf = true; /* Its kernel accepts, nobody answers. */
     struct qo_client *client =
-        world_client(&world, (struct qo_options){.connect_timeout_ms = 100, .deadline_ms = 400});
+        world_client(&world, (struct qo_options){.connect_timeout_ms = 100, .deadline_ms = 1500});
     assert_int_equal(ask(client, &pay, &asked), QO_CODE_OK);
     const struct qo_result *result = world_answer(&world, &asked);
     assert_int_equal(qo_result_outcome(result), QO_OUTCOME_FAILED);

@@ -223,7 +223,7 @@ world_turn(struct world *world, int wait_ms)
     }
 }
 
-enum { WAIT_US = 10 * 1000 * 1000 };
+enum { WAIT_US = 60 * 1000 * 1000 };
 
 struct arrival *
 peer_next(struct world *world)
@@ -232,7 +232,7 @@ peer_next(struct world *world)
     while (world->taken == world->arrived) {
         world_turn(world, 10);
         if (clock_monotonic_us() > until_us) {
-            fail_msg("no request came within 10 seconds");
+            fail_msg("no request came within 60 seconds");
         }
     }
     return world->arrivals[world->taken++];
@@ -336,7 +336,7 @@ world_answer(struct world *world, struct asked *asked)
     while (atomic_load(&asked->result) == NULL) {
         world_turn(world, 5);
         if (clock_monotonic_us() > until_us) {
-            fail_msg("the call did not end within 10 seconds");
+            fail_msg("the call did not end within 60 seconds");
         }
     }
     return atomic_load(&asked->result);

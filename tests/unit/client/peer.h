@@ -6,7 +6,7 @@
  * request of any other kind; the test answers it, or loses its connection. Nothing runs beside it
  * but the client under test, so a scenario reads from top to bottom.
  *
- * Thread: the test's. A wait that lasts 10 seconds fails the test.
+ * Thread: the test's. A wait that lasts 60 seconds fails the test.
  */
 #ifndef CLIENT_PEER_H
 #define CLIENT_PEER_H

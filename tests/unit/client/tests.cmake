@@ -10,4 +10,4 @@ endforeach()
 add_test(NAME client/installed
     COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/unit/client/installed.sh"
         "${PROJECT_SOURCE_DIR}" "${PROJECT_BINARY_DIR}" "${CMAKE_C_COMPILER}" "${CMAKE_C_FLAGS}")
-set_tests_properties(client/installed PROPERTIES LABELS unit TIMEOUT 300)
+set_tests_properties(client/installed PROPERTIES LABELS unit TIMEOUT 1800)

@@ -22,7 +22,8 @@
 #include "common/clock.h"
 #include "node.h"
 
-enum { MEMBERS = 3, ANSWER_MS = 10000, LEADER_MS = 30000 };
+enum { MEMBERS = 3, ANSWER_MS = 30000, LEADER_MS = 60000 };
+enum { WAIT_US = 120000000 };
 
 struct cluster {
     char root[64];
@@ -126,7 +127,7 @@ static void
 propose(struct node *node, uint32_t count, uint32_t size)
 {
     struct node_answer answer;
-    assert_true(node_ask(node, NODE_PROPOSE, count, size, 60000, &answer));
+    assert_true(node_ask(node, NODE_PROPOSE, count, size, WAIT_US / 1000, &answer));
     assert_int_equal(answer.status, QO_OK);
     assert_int_equal(answer.committed, count);
 }
@@ -135,7 +136,7 @@ propose(struct node *node, uint32_t count, uint32_t size)
 static void
 expect_equal(struct cluster *cluster, uint64_t count)
 {
-    int64_t until_us = clock_monotonic_us() + 30000000;
+    int64_t until_us = clock_monotonic_us() + WAIT_US;
     struct node_answer first = {0}, answer = {0};
     for (size_t i = 0; i < MEMBERS; i++) {
         if (cluster->nodes[i].pid == 0) {
@@ -155,7 +156,7 @@ expect_equal(struct cluster *cluster, uint64_t count)
 static struct node_answer
 wait_for_snapshot(struct node *node)
 {
-    int64_t until_us = clock_monotonic_us() + 40000000;
+    int64_t until_us = clock_monotonic_us() + WAIT_US;
     struct node_answer answer = status_of(node);
     while (answer.consensus.snapshot_index == 0 && clock_monotonic_us() < until_us) {
         pause_ms(20);
@@ -318,7 +319,7 @@ bounds_the_log_by_bytes_and_shows_who_needs_a_rebuild(void **state)
     expect_equal(cluster, 600);
     node_start(lost);
     bool shown = false;
-    int64_t until_us = clock_monotonic_us() + 20000000;
+    int64_t until_us = clock_monotonic_us() + WAIT_US;
     while (!shown && clock_monotonic_us() < until_us) {
         answer = status_of(leader_of(cluster));
         shown = answer.consensus.members[lost->id - 1].needs_rebuild;
@@ -341,7 +342,7 @@ waits_in_the_log_while_the_client_has_no_room(void **state)
     propose(leader, 100, 512);
     answer = status_of(leader);
     uint64_t last = answer.consensus.last_index;
-    int64_t until_us = clock_monotonic_us() + 10000000;
+    int64_t until_us = clock_monotonic_us() + WAIT_US;
     do { /* It stores and acknowledges all the same. */
         answer = status_of(leader);
         pause_ms(10);
@@ -528,7 +529,7 @@ turns_away_a_member_of_another_cluster(void **state)
     struct node *leader = leader_of(cluster);
     assert_ptr_not_equal(leader, stranger);
     propose(leader, 100, 100);
-    pause_ms(1500); /* Three times what it takes a member to be heard of. */
+    pause_ms(1500); /* Long beyond what it takes a member to be heard of. */
     answer = status_of(leader);
     assert_false(answer.consensus.members[2].reachable);
     assert_int_equal(answer.consensus.members[2].match_index, 0);

@@ -14,7 +14,7 @@
 #include "link_hello.h"
 #include "links.h"
 
-enum { WORLD_WAIT_MS = 10000, SEEN_MAX = 4096 };
+enum { WORLD_WAIT_MS = 60000, SEEN_MAX = 4096 };
 
 /* A message that came. */
 struct seen {

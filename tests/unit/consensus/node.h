@@ -54,7 +54,7 @@ void node_make_all(struct node *nodes, uint32_t count, const char *root, uint16_
 void node_start(struct node *node);
 /* Sends a signal; after SIGKILL the node is gone. */
 void node_signal(struct node *node, int signal);
-/* Waits for a node to end by itself; its exit status, -1 if it did not within 20 s. */
+/* Waits for a node to end by itself; its exit status, -1 if it did not within 60 s. */
 int node_wait(struct node *node);
 
 /* One command, one answer. False if none came within `wait_ms`; it may still come, and is then

@@ -15,7 +15,7 @@
 #include "registry_private.h"
 #include "world.h"
 
-enum { MIB = 1024 * 1024, SMALL_MEMTABLE = 256 * 1024, CHILD_SECONDS_MAX = 120 };
+enum { MIB = 1024 * 1024, SMALL_MEMTABLE = 256 * 1024, CHILD_SECONDS_MAX = 600 };
 
 /* A model alone, up to the entry `index`. */
 static struct world *

@@ -17,7 +17,7 @@ from quorder import scale
 
 
 def run(line, **more):
-    done = subprocess.run(line, capture_output=True, text=True, timeout=120, check=False, **more)
+    done = subprocess.run(line, capture_output=True, text=True, timeout=600, check=False, **more)
     if done.returncode != 0:
         raise AssertionError(f"{line}: status {done.returncode}\n{done.stdout}{done.stderr}")
     return done.stdout

@@ -12,7 +12,7 @@ import crash_test
 import quorder
 from quorder import scale
 
-LIBRARY = quorder.BUILD / "tests" / "integration" / "lost_writes.so"
+LIBRARY = quorder.preloaded("lost_writes.so")
 
 
 class CrashLostWrites(crash_test.Crash):

@@ -14,7 +14,7 @@ import unittest
 
 import quorder
 
-LIBRARY = quorder.BUILD / "tests" / "integration" / "lost_writes.so"
+LIBRARY = quorder.preloaded("lost_writes.so")
 
 TABLE = [
     ("a synced write stays",

@@ -7,6 +7,7 @@ Words: Refused is an error that a node answered; Gone is a connection that ended
 after which nobody knows what became of the requests on it.
 """
 
+import atexit
 import collections
 import itertools
 import os
@@ -18,6 +19,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import unittest
@@ -52,6 +54,20 @@ CALM = ("--election-ms", "3000")
 def scale(short, default, full):
     """The count that belongs to this run."""
     return {"short": short, "default": default, "full": full}[SCALE]
+
+
+def preloaded(name):
+    """The library `name` of tests/support, where LD_PRELOAD can name it: it splits at these."""
+    path = BUILD / "tests" / "integration" / name
+    if not re.search(r"[\s:]", str(path)):
+        return path
+    directory = pathlib.Path(tempfile.gettempdir()) / f"quorder-test-{os.getpid()}"
+    directory.mkdir(mode=0o700, exist_ok=True)  # Ours already where the test has begun anew by exec.
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    link = directory / name
+    link.unlink(missing_ok=True)
+    link.symlink_to(path)
+    return link
 
 
 def seed():

@@ -15,7 +15,7 @@ import subprocess
 import quorder
 from quorder import scale
 
-LIBRARY = quorder.BUILD / "tests" / "integration" / "failing_writes.so"
+LIBRARY = quorder.preloaded("failing_writes.so")
 BETWEEN = scale(100, 1000, 3000)  # Acknowledged writes between two events, at least.
 STORAGE = 12                      # The exit status of a failed disk.
 SMALL = 160 << 20                 # Bytes of the small file system.

@@ -278,6 +278,8 @@ class Dev(quorder.Test):
         done = self.quorderd("check-config", example)
         self.assertEqual(done.returncode, 0, done.stderr)
         bad = self.cluster.directory / "bad.yaml"
+        bad.touch()
+        bad.chmod(0o644)  # Whatever this user's umask is.
         for text, word in (("data: /x\nlog_levle: info\n", "log_levle"),
                            ("data: /x\nlog_bytes: many\n", "log_bytes"),
                            ("data: /x\nsecret_file: /nowhere/secret\n", "No such file"),

@@ -294,7 +294,7 @@ run(const struct node *node, int socket)
         .directory = node->directory,
         .loop = &loop,
         .log_bytes_max = node->log_bytes_max,
-        .election_ms = 1500, /* A sanitizer's build on a busy machine stands still for a while. */
+        .election_ms = 1000, /* A sanitizer's build on a busy machine stands still for a while. */
         .client = {&process, room, deliver, leadership, checkpoint, restore, executed},
     };
     process.consensus = consensus_open(&options);

@@ -16,12 +16,17 @@ add_library(qo_log_testing STATIC "${CMAKE_CURRENT_LIST_DIR}/log_sim.c")
 target_include_directories(qo_log_testing PRIVATE "${PROJECT_SOURCE_DIR}/src/consensus")
 target_link_libraries(qo_log_testing PUBLIC qo_consensus qo_test_support PRIVATE qo_flags)
 
-foreach(file log_model log_rules log_disk log_aio io process)
+foreach(file log_model log_rules log_disk log_aio log_lane io process)
     qo_unit_test(consensus/${file} LINKS qo_log_testing PkgConfig::RAFT PkgConfig::UV Threads::Threads)
 endforeach()
 
-set_source_files_properties("${CMAKE_CURRENT_LIST_DIR}/log_aio_test.c" PROPERTIES
+set_source_files_properties(
+    "${CMAKE_CURRENT_LIST_DIR}/log_aio_test.c" "${CMAKE_CURRENT_LIST_DIR}/log_lane_test.c" PROPERTIES
     COMPILE_DEFINITIONS _GNU_SOURCE) # O_DIRECT
+# Which way an append goes is seen where the linker leads these calls.
+target_link_libraries(consensus_log_lane_test PRIVATE ${AIO})
+target_link_options(consensus_log_lane_test PRIVATE
+    -Wl,--wrap=io_submit,--wrap=pwrite,--wrap=uv_hrtime)
 
 # Read rounds, over nothing.
 add_library(qo_rounds_testing INTERFACE)

@@ -1,12 +1,24 @@
 /*
- * Goal: an entry is called light only if executing it reads nothing from the store, and asking
- *     changes nothing.
+ * Goal: an entry is called light only if executing it reads nothing from the store and does not
+ *     wait for it, and asking changes nothing.
  * Method: one scene for each thing that has to be read or is too much; then a history executed on
- *     two nodes of which one asks before each entry.
+ *     two nodes of which one asks before each entry. Only that the store stalls is said in its
+ *     place (--wrap).
  */
 #include "support/test.h"
 
 #include "support.h"
+
+bool __real_store_stalls(struct store *store);
+bool __wrap_store_stalls(struct store *store);
+
+static bool stalls; /* As the store itself does in its own test (store/stalls_test.c). */
+
+bool
+__wrap_store_stalls(struct store *store)
+{
+    return __real_store_stalls(store) || stalls;
+}
 
 static bool
 commands_light(struct world *world, const struct command *commands, uint32_t count)
@@ -136,6 +148,21 @@ large_and_damaged_entries_are_not_light(void **state)
 }
 
 static void
+nothing_is_light_while_the_store_stalls(void **state)
+{
+    struct world world = world_with_machines();
+    (void)state;
+    assert_applied(world_create(&world, "a", "loop", "", NULL));
+    assert_true(go_light(&world, "a", NULL));
+    stalls = true;
+    bool light = go_light(&world, "a", NULL);
+    stalls = false;
+    assert_false(light);
+    assert_true(go_light(&world, "a", NULL));
+    world_close(&world);
+}
+
+static void
 asking_changes_nothing(void **state)
 {
     enum { ENTRIES = 200 };
@@ -170,6 +197,7 @@ main(void)
         cmocka_unit_test(an_order_with_pages_is_not_light_for_a_request_id),
         cmocka_unit_test(a_version_that_spills_is_not_light),
         cmocka_unit_test(large_and_damaged_entries_are_not_light),
+        cmocka_unit_test(nothing_is_light_while_the_store_stalls),
         cmocka_unit_test(asking_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,6 +22,7 @@ LONG, SHORT = 0.4, 0.05
 
 class Halt(quorder.Test):
     machines = (quorder.TOGGLE,)
+    flags = quorder.CALM  # Who leads changes where a test wants it to.
 
     @contextlib.contextmanager
     def halted(self, n, seconds):

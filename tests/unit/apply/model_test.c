@@ -73,7 +73,7 @@ make_attributes(struct maker *maker, bool create)
     }
     default:
         if (create) {
-            (void)snprintf(words, sizeof words, "key=k%u", below(maker, 3 * NEAR));
+            (void)snprintf(words, sizeof words, "key=k%u", below(maker, NEAR / 2));
         } else if (below(maker, 3) == 0) {
             (void)snprintf(words, sizeof words, "note=n%u", below(maker, 9));
         } else {
@@ -154,7 +154,7 @@ make_group(struct maker *maker, const struct model *model)
     }
     struct command command = command_of(operations, count, NULL);
     if (below(maker, 4) > 0) {
-        uint32_t number = below(maker, 20) == 0 ? below(maker, 10) : (uint32_t)maker->prng;
+        uint32_t number = below(maker, 6) == 0 ? below(maker, 10) : (uint32_t)maker->prng;
         command.request_id = make_text(maker, "r", number);
         maker->sent[maker->sent_count < SENT ? maker->sent_count++ : below(maker, SENT)] = command;
     }

@@ -109,7 +109,7 @@ static void
 work_run(void *context)
 {
     struct work *work = context;
-    if (!member_has_executed_all(work->ground->id)) {
+    if (!member_has_executed_snapshot(work->ground->id)) {
         event_plan(5000, work->ground->id, work_run, work);
         return;
     }

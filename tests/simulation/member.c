@@ -427,9 +427,10 @@ member_store(unsigned id)
 }
 
 bool
-member_has_executed_all(unsigned id)
+member_has_executed_snapshot(unsigned id)
 {
-    return server_state_idle(members[id].server);
+    const struct member *member = &members[id];
+    return store_applied(member->store)->index >= member->consensus->snapshots.index;
 }
 
 bool

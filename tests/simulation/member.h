@@ -84,8 +84,8 @@ void member_set_drift(unsigned id, int32_t ppm);
 struct disk *member_disk(unsigned id);
 struct consensus *member_consensus(unsigned id);
 struct store *member_store(unsigned id);
-/* All that was handed over to its state is executed. */
-bool member_has_executed_all(unsigned id);
+/* Its state holds what the snapshot that consensus has begun is of. */
+bool member_has_executed_snapshot(unsigned id);
 /* It lacks entries that a member's log no longer has, or its log is lost: it can never catch up. */
 bool member_needs_rebuild(unsigned id);
 /* What its log holds, in memory or on the disk of one who is down. Term 0: not known. */

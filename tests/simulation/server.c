@@ -172,12 +172,6 @@ server_has_room(const struct server *server)
     return server->items_count < members_options()->queue_max;
 }
 
-bool
-server_state_idle(const struct server *server)
-{
-    return server->to_state.first == NULL;
-}
-
 static struct item *
 push(struct server *server)
 {

@@ -61,7 +61,6 @@ struct server *server_of(unsigned id);
 bool server_has_room(const struct server *server);
 void server_deliver(struct server *server, uint64_t index, uint64_t term, struct bytes entry);
 void server_leadership(struct server *server, bool ready, uint64_t term);
-bool server_state_idle(const struct server *server);
 
 /* How long the state takes for an entry, on member `id`; 0 and 0: the default. */
 void server_slow_state(unsigned id, int64_t us_min, int64_t us_max);

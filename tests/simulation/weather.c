@@ -30,6 +30,9 @@ draw_limits(struct climate *drawn)
     drawn->hoarder = drawn->log_bytes_max < SMALL_LOG && chance_permille(400)
                          ? 1 + (unsigned)chance_below(drawn->members_count)
                          : 0;
+    if (drawn->hoarder != 0) {
+        drawn->segment_bytes *= 4; /* So that SIM_FILES_MAX is enough for all of them. */
+    }
     drawn->in_flight_max =
         chance_permille(500) ? QO_ENTRIES_IN_FLIGHT : (uint32_t)chance_between(40, 60);
     drawn->rude_permille = chance_permille(80) ? (uint32_t)chance_between(10, 100) : 0;

@@ -25,6 +25,7 @@ const struct shim_rules shim_rules_all = {
     .learn_terms = true,
     .believe_refusals = true,
     .forget_silent = true,
+    .spare_unstored = true,
 };
 
 int
@@ -264,6 +265,16 @@ refuses(struct shim *shim, struct raft_message *message)
     }
 }
 
+/* What is left is a heartbeat. The message has entries. */
+static void
+free_entries(struct raft_append_entries *message)
+{
+    raft_free(message->entries[0].batch); /* One for all entries of a message. */
+    raft_free(message->entries);
+    message->entries = NULL;
+    message->n_entries = 0;
+}
+
 /*
  * S-12, cures a fault that the simulated world found: libraft compares a message only with entries
  * that its log still holds. One that begins before them, as a leader sends that probes from index 1
@@ -281,17 +292,49 @@ skip_committed(const struct shim *shim, struct raft_append_entries *message)
     }
     raft_index known = raft->commit_index - message->prev_log_index;
     unsigned skipped = known < message->n_entries ? (unsigned)known : message->n_entries;
-    message->n_entries -= skipped;
-    if (skipped > 0 && message->n_entries == 0) {
-        raft_free(message->entries[0].batch); /* One for all entries of a message. */
-        raft_free(message->entries);
-        message->entries = NULL;
+    if (skipped > 0 && skipped == message->n_entries) {
+        free_entries(message);
     } else if (skipped > 0) {
+        message->n_entries -= skipped;
         memmove(message->entries, message->entries + skipped,
                 message->n_entries * sizeof *message->entries);
     }
     message->prev_log_index = raft->commit_index;
     message->prev_log_term = term;
+}
+
+/*
+ * S-16, cures a fault that was found by reading: when a write ends, libraft adds to `last_stored`
+ * all its entries whose term the log in memory has at their index. Entries that were truncated
+ * while they were written, and then came again from the leader of their term, are counted twice:
+ * from then on this node says that entries are on its disk that are not, executes them, and if it
+ * is elected commits nothing. So nothing is truncated while anything is written: the message ends
+ * before the first entry that differs from the log, or is a heartbeat. The leader sends the rest
+ * again with one of its next heartbeats. It takes a second leader that lacks what the first one
+ * wrote here, and a third that has it: five voters, or three and a member that does not vote.
+ */
+static void
+spare_unstored(const struct shim *shim, struct raft_append_entries *message)
+{
+    unsigned equal = 0;
+    raft_term term = 0; /* Here, at the index of the entry that is looked at. */
+    if (!shim->rules.spare_unstored || shim->writes_first == NULL) {
+        return;
+    }
+    while (equal < message->n_entries &&
+           (term = peek_term(shim_raft(shim), message->prev_log_index + 1 + equal)) ==
+               message->entries[equal].term) {
+        equal++;
+    }
+    if (equal == message->n_entries || term == 0) {
+        return; /* What is not here yet is appended behind what is being written. */
+    }
+    raft_index end = message->prev_log_index + equal;
+    message->leader_commit = message->leader_commit < end ? message->leader_commit : end;
+    if (equal == 0) {
+        free_entries(message);
+    }
+    message->n_entries = equal;
 }
 
 /*
@@ -400,6 +443,7 @@ received(struct raft_io *below, struct raft_message *message)
         if (message->type == RAFT_IO_APPEND_ENTRIES) {
             struct raft_append_entries *entries = &message->append_entries;
             skip_committed(shim, entries);
+            spare_unstored(shim, entries);
             shim->message_term = entries->term;
             shim->message_end = entries->prev_log_index + entries->n_entries;
             if (shim->rules.windows && entries->leader_commit > shim->message_end) {

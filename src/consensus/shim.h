@@ -39,6 +39,7 @@ struct shim_rules {
     bool learn_terms;      /* S-13 */
     bool believe_refusals; /* S-14 */
     bool forget_silent;    /* S-15 */
+    bool spare_unstored;   /* S-16 */
 };
 extern const struct shim_rules shim_rules_all;
 

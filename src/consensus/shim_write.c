@@ -119,6 +119,7 @@ shim_truncate(struct raft_io *io, raft_index index)
         qo_fatal(FATAL_RAFT, "asked to truncate the log at %llu, but %llu is committed", index,
                  raft->commit_index);
     }
+    QO_ASSERT(!shim->rules.spare_unstored || shim->writes_first == NULL);
     shim->inside++;
     int status = shim->below->truncate(shim->below, index);
     shim->inside--;

@@ -7,7 +7,7 @@ target_include_directories(qo_consensus_testing PRIVATE "${PROJECT_SOURCE_DIR}/s
 target_link_libraries(qo_consensus_testing PUBLIC
     qo_consensus qo_test_support PkgConfig::RAFT PkgConfig::UV Threads::Threads PRIVATE qo_flags)
 
-foreach(file rules failover shim shim_progress campaign cluster)
+foreach(file rules failover shim shim_progress unstored campaign cluster)
     qo_unit_test(consensus/${file} LINKS qo_consensus_testing)
 endforeach()
 

@@ -104,7 +104,8 @@ writes_admit(struct node *node, bool create, struct wire_failure *failure_out)
     return true;
 }
 
-static void
+/* False: together they are too large for an entry, and nothing was added. */
+static bool
 add(struct writes *writes, struct request *request, const struct command *commands, uint32_t count)
 {
     QO_PRE(count >= 1 && count <= QO_ENTRY_COMMANDS_MAX);
@@ -112,10 +113,15 @@ add(struct writes *writes, struct request *request, const struct command *comman
     size_t before = writes->encoded.size;
     for (uint32_t i = 0; i < count; i++) {
         entry_add(&writes->encoded, &commands[i]);
+        if (writes->encoded.size - before > QO_REQUEST_ENTRY_BYTES_MAX) {
+            writes->encoded.size = before;
+            return false;
+        }
     }
     uint32_t place = (writes->pending_first + writes->pending_count) % PENDING_CAPACITY;
     writes->pending[place] = (struct pending){request, writes->encoded.size - before, count};
     writes->pending_count++;
+    return true;
 }
 
 void
@@ -124,7 +130,17 @@ writes_add(struct node *node, struct request *request, const struct command *com
 {
     request->stage = REQUEST_PENDING;
     request->write = true;
-    add(node->writes, request, commands, count);
+    if (!add(node->writes, request, commands, count)) {
+        const struct wire_failure failure = {
+            .error = QO_BAD_REQUEST,
+            .field = bytes_text("operations"),
+            .has_limit = true,
+            .limit = QO_REQUEST_ENTRY_BYTES_MAX,
+            .message = bytes_text("The operations, each with the trace, come to too many bytes."),
+        };
+        request_fail(node, request, &failure);
+        request_release(node, request);
+    }
 }
 
 void
@@ -133,7 +149,8 @@ writes_add_timers(struct node *node, const struct command *commands, uint32_t co
 {
     QO_PRE(node->writes->timers_done == NULL);
     node->writes->timers_done = done;
-    add(node->writes, NULL, commands, count);
+    bool added = add(node->writes, NULL, commands, count);
+    QO_ASSERT(added); /* QO_TIMERS_PER_ENTRY_MAX of them come to far less. */
 }
 
 static void
@@ -228,9 +245,8 @@ build(struct node *node, struct batch *batch)
     entry_begin(&writes->entry);
     while (writes->pending_count > 0 && writes->entry.size < QO_ENTRY_BYTES_TARGET) {
         const struct pending *next = &writes->pending[writes->pending_first];
-        if (commands + next->commands > QO_ENTRY_COMMANDS_MAX ||
-            writes->entry.size + next->size > QO_ENTRY_BYTES_MAX - 1024) {
-            QO_ASSERT(commands > 0); /* Any one request fits an empty entry. */
+        if (commands > 0 && (commands + next->commands > QO_ENTRY_COMMANDS_MAX ||
+                             writes->entry.size + next->size > QO_REQUEST_ENTRY_BYTES_MAX)) {
             break;
         }
         struct bytes encoded;

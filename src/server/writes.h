@@ -30,7 +30,8 @@ struct writes *writes_open(struct node *node);
 /* True if a write may come in; else the failure to answer. `create`: it makes new orders. */
 bool writes_admit(struct node *node, bool create, struct wire_failure *failure_out);
 
-/* Takes `request` with its commands (1 to QO_ENTRY_COMMANDS_MAX), which travel in one entry. */
+/* Takes `request` with its commands (1 to QO_ENTRY_COMMANDS_MAX), which travel in one entry: over
+ * QO_REQUEST_ENTRY_BYTES_MAX they are refused. */
 void writes_add(struct node *node, struct request *request, const struct command *commands,
                 uint32_t count);
 

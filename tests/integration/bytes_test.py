@@ -10,6 +10,8 @@ the same node and must notice nothing.
 import collections
 import selectors
 import socket
+import string
+import struct
 import threading
 import time
 
@@ -382,6 +384,32 @@ class Bytes(quorder.Test):
         call("order.get", id="ops-1", timeout_ms=60000)
         self.over("timeout_ms", 60000, "order.get", id="ops-1", timeout_ms=60001)
         self.over("wait_ms", 60000, "feed.read", wait_ms=60001)
+
+    def test_limit_of_an_entry(self):
+        """A message of the right size whose operations come to more than an entry can hold."""
+        letters = string.ascii_letters
+        names = list(letters) + [a + b for a in "ab" for b in letters][:74]
+        floats = b"".join(msgpack.packb(n) + b"\xca" + struct.pack(">f", 0.1) for n in names)
+
+        def message(count):
+            pack = msgpack.packb
+            operations = b"".join(
+                b"\x84" + pack("op") + pack("create") + pack("id") + pack(f"big-{i}")
+                + pack("machine") + pack("m") + pack("attributes")
+                + b"\xde" + struct.pack(">H", len(names)) + floats for i in range(count))
+            return (b"\x94\x00\x01" + pack("order.batch") + b"\x91\x83" + pack("atomic")
+                    + pack(False) + pack("trace") + pack("t" * 256) + pack("operations")
+                    + b"\xdd" + struct.pack(">I", count) + operations)
+
+        for n in (self.cluster.leader(), self.n):
+            with self.cluster.connect(n, 60) as connection:
+                self.assertLess(len(message(1024)), 1 << 20)
+                connection.send_bytes(message(1024))
+                details = self.refused(100, connection.wait, 1, 60)
+                self.assertEqual(details["field"], "operations")
+                self.assertGreater(details["limit"], 1 << 20)
+                connection.send_bytes(message(10))
+                self.assertEqual(len(connection.wait(1)["results"]), 10)
 
     def test_limits_of_subscriptions(self):
         with self.cluster.connect(self.n) as connection:

@@ -58,15 +58,22 @@
 /* One log entry. Measured in research: beyond 256 commands an entry gains little. */
 #define QO_ENTRY_BYTES_MAX QO_MIB(2u)
 #define QO_ENTRY_BYTES_TARGET QO_KIB(256u) /* A batch is closed once it is so large. */
+/* What one request comes to in an entry, beside the entry's header and padding. A message of many
+ * short attributes, or with a long trace that each operation gets, may come to more. */
+#define QO_REQUEST_ENTRY_BYTES_MAX (QO_ENTRY_BYTES_MAX - QO_KIB(1u))
 #define QO_ENTRY_COMMANDS_MAX 1024u
 #define QO_ENTRIES_IN_FLIGHT 4u
 
 /* Bytes proposed and not yet executed on the leader; over it `overloaded`, creations at 70 %. */
 #define QO_PENDING_BYTES_MAX QO_MIB(64u)
 #define QO_PENDING_CREATE_PERCENT 70u
-/* Bytes handed over by libraft and not yet executed; over it a follower lowers leader_commit. */
+/* Bytes handed over and not yet executed; over it committed entries wait in the log. */
 #define QO_APPLY_QUEUE_BYTES_MAX QO_MIB(64u)
 #define QO_APPLY_QUEUE_ENTRIES_MAX (1u << 14)
+/* Items of that queue that are kept for later ones, and what each of their two buffers may keep.
+ * Guessed: more than are under way under full load; 32 MiB in all. */
+#define QO_APPLY_POOL_ITEMS 64u
+#define QO_APPLY_POOL_BUFFER_BYTES QO_KIB(256u)
 /* Entries for which nobody waits that the state thread is woken for at once; at each tick for any.
  */
 #define QO_APPLY_GROUP_ENTRIES 8u
@@ -102,6 +109,7 @@
 #define QO_FORWARD_RETRY_MS 100u         /* Between two tries to connect to the leader. */
 #define QO_FORWARD_FORMER_MS 250u        /* For answers that it gave before it was replaced. */
 #define QO_FORWARD_CONNECT_MS 2000u      /* A lost SYN is sent again after a second. */
+#define QO_FORWARD_CLOCK_MS 10000u       /* Of drift between two clocks: a millisecond. */
 #define QO_FORWARD_SILENCE_MS 5000u      /* As of the links between members. */
 #define QO_FORWARD_KEEPALIVE_S 5u        /* Asked so often when there is nothing to send. */
 #define QO_TIMER_SCAN_MS 50u             /* Between two looks for deadlines that have come. */
@@ -168,8 +176,7 @@
 #define QO_CLIENT_FEED_SILENCE_MS (3u * QO_FEED_HEARTBEAT_MS) /* Then it changes its node. */
 
 static_assert(QO_TIMERS_PER_ENTRY_MAX * 4 <= QO_ENTRY_COMMANDS_MAX, "timers: a quarter of a batch");
-static_assert(QO_ENTRY_BYTES_MAX >= QO_ENTRY_BYTES_TARGET + QO_MESSAGE_MAX, "one message fits");
-static_assert(QO_ENTRY_BYTES_MAX >= QO_COMPILED_MAX + QO_DEFINITION_SOURCE_MAX,
+static_assert(QO_REQUEST_ENTRY_BYTES_MAX >= QO_COMPILED_MAX + QO_DEFINITION_SOURCE_MAX + 64u,
               "a definition fits");
 static_assert(QO_STATES_MAX * QO_EVENTS_MAX * 5 + QO_DEFINITION_SOURCE_MAX < QO_COMPILED_MAX,
               "what compiles can be opened");
@@ -179,7 +186,7 @@ static_assert(QO_ENTRY_COMMANDS_MAX >= QO_OPERATIONS_MAX, "one order.batch fits 
 /* -- consensus: bounds of the log and the links ---------------------------------------------- */
 #define QO_CLUSTER_ID_MAX 63u /* Text. */
 #define QO_PROPOSALS_MAX 64u  /* Under way in one node; the batcher keeps QO_ENTRIES_IN_FLIGHT. */
-#define QO_READ_POINTS_MAX (1u << 16) /* Waiting for a round: 16 of each connection. */
+#define QO_READ_POINTS_MAX (1u << 16) /* Waiting for a round. The server asks for 4 at most. */
 #define QO_MANIFEST_BYTES_MAX QO_MIB(1ull)
 #define QO_LOG_BYTES_MAX_DEFAULT QO_MIB(256ull)
 /* Entries between two snapshots, and kept behind one. Guessed: what a start reads in a second. */

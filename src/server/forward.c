@@ -34,8 +34,12 @@ struct link {
     uv_getaddrinfo_t resolve;
     struct buf waiting;       /* Messages to be sent: at the end of this turn, or once connected. */
     struct buf waiting_parts; /* struct waiting_part of each, in order. */
-    bool greeted;             /* peer.hello is sent. */
     uint64_t unsent;
+
+    /* What the member's monotonic clock said, and when, by ours, that came: never before it was. */
+    uint64_t clock_us; /* 0: not known yet, and nothing is forwarded. */
+    int64_t clock_at_us;
+    bool asks_clock; /* peer.hello is sent and not answered. */
     struct buf in;
     struct wire_cutter cutter;
 
@@ -61,6 +65,13 @@ forward_open(struct node *node)
         forward->links[i].member = &node->identity->members[i];
     }
     return forward;
+}
+
+/* Not that of the loop, which stands still within a turn. */
+static int64_t
+exact_now_us(void)
+{
+    return (int64_t)(uv_hrtime() / 1000);
 }
 
 /* -- The end of a link ------------------------------------------------------------------------ */
@@ -117,7 +128,8 @@ end_link(struct link *link, const char *why, enum loss loss)
     link->retry_us = node_now_us(link->node) + (int64_t)QO_FORWARD_RETRY_MS * 1000;
     buf_clear(&link->waiting);
     buf_clear(&link->waiting_parts);
-    link->greeted = false;
+    link->clock_us = 0;
+    link->asks_clock = false;
     buf_clear(&link->in);
     link->cutter = (struct wire_cutter){.size_max = QO_PEER_MESSAGE_MAX};
     fail_all(link, loss);
@@ -194,14 +206,31 @@ take_forwarded(struct link *link, struct request *request, const struct wire_ans
 enum taken { TAKEN, TAKEN_REFUSAL, TAKEN_NONSENSE };
 
 static enum taken
+take_hello(struct link *link, const struct wire_answer *answer)
+{
+    struct wire_reader reader = wire_reader_of(answer->body);
+    struct wire_peer_hello hello;
+    if (answer->kind != WIRE_ANSWER_RESULT) {
+        return TAKEN_REFUSAL;
+    }
+    if (!link->asks_clock || !wire_read_peer_hello(&reader, &hello) || hello.clock_us == 0) {
+        return TAKEN_NONSENSE;
+    }
+    link->clock_us = hello.clock_us;
+    link->clock_at_us = exact_now_us();
+    link->asks_clock = false;
+    return TAKEN;
+}
+
+static enum taken
 take_answer(struct link *link, struct bytes message)
 {
     struct wire_answer answer;
     if (!wire_decode_answer(message, &answer) || answer.kind == WIRE_ANSWER_NOTIFICATION) {
         return TAKEN_NONSENSE;
     }
-    if (answer.msgid == QO_FORWARDS_MAX) { /* Of peer.hello. */
-        return answer.kind == WIRE_ANSWER_RESULT ? TAKEN : TAKEN_REFUSAL;
+    if (answer.msgid == QO_FORWARDS_MAX) {
+        return take_hello(link, &answer);
     }
     if (answer.msgid > QO_FORWARDS_MAX || link->slots[answer.msgid] == NULL ||
         link->slots[answer.msgid]->stage != REQUEST_FORWARDED) { /* Or not sent yet. */
@@ -407,9 +436,16 @@ forward_request(struct node *node, struct request *request, struct bytes message
     buf_append(&link->waiting, message.data, message.size);
 }
 
+static bool
+clock_is_older(const struct link *link, unsigned ms)
+{
+    return link->clock_us == 0 || exact_now_us() - link->clock_at_us > (int64_t)ms * 1000;
+}
+
 static void
 put_hello(struct link *link, struct buf *out)
 {
+    link->asks_clock = true;
     const struct wire_request hello = {
         .method = WIRE_PEER_HELLO,
         .msgid = QO_FORWARDS_MAX,
@@ -419,17 +455,15 @@ put_hello(struct link *link, struct buf *out)
     wire_encode_request(out, &hello);
 }
 
-/* The time left is told as of now: the message may have waited for the link to open, or for a slow
- * turn of the loop to end. Nobody waits for it any more if its connection was reset or its time ran
- * out; then it is not sent. */
+/* Nobody waits for the message any more if its connection was reset or its time ran out; then it is
+ * not sent. */
 static void
 put_message(struct link *link, struct buf *out, uint32_t place, struct bytes message)
 {
     struct node *node = link->node;
     struct request *request = link->slots[place];
     QO_ASSERT(request != NULL && request->stage == REQUEST_TO_FORWARD);
-    int64_t left_us = request->deadline_us - node_now_us(node);
-    if (!request->answered && left_us < 1000) {
+    if (!request->answered && request->deadline_us <= node_now_us(node)) {
         request_fail_plain(node, request, QO_TIMEOUT, 0);
     }
     if (request->answered || !session_alive(node, request->session)) {
@@ -444,20 +478,22 @@ put_message(struct link *link, struct buf *out, uint32_t place, struct bytes mes
         .method = WIRE_PEER_FORWARD,
         .msgid = place,
         .node_id = node->identity->node_id,
-        .deadline_left_ms = (uint32_t)(left_us / 1000),
+        .deadline_us = link->clock_us + (uint64_t)(request->deadline_us - link->clock_at_us),
         .message = message,
     };
     wire_encode_request(out, &forward);
 }
 
-/* Encodes what waits. */
+/* Encodes what waits and may leave. */
 static struct buf
 take_waiting(struct link *link)
 {
     struct buf out = {0};
-    if (!link->greeted) {
+    if (!link->asks_clock && clock_is_older(link, QO_FORWARD_CLOCK_MS)) {
         put_hello(link, &out);
-        link->greeted = true;
+    }
+    if (clock_is_older(link, 2 * QO_FORWARD_CLOCK_MS)) {
+        return out; /* Until that is answered. */
     }
     size_t from = 0;
     for (size_t at = 0; at < link->waiting_parts.size; at += sizeof(struct waiting_part)) {
@@ -520,7 +556,7 @@ forward_flush(struct node *node)
 {
     for (uint32_t i = 0; i < node->identity->members_count; i++) {
         struct link *link = &node->forward->links[i];
-        if (link->state != LINK_OPEN || (link->greeted && link->waiting_parts.size == 0)) {
+        if (link->state != LINK_OPEN || (link->waiting_parts.size == 0 && link->clock_us != 0)) {
             continue;
         }
         struct buf out = take_waiting(link);

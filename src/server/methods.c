@@ -261,19 +261,34 @@ route(struct node *node, struct request *request, const struct arrival *arrival,
 
 /* Answers on the session itself, under the id of the message that came. */
 static void
-answer_plainly(struct node *node, const struct arrival *arrival, uint32_t msgid,
-               const struct wire_failure *failure)
+refuse(struct node *node, const struct arrival *arrival, uint32_t msgid,
+       const struct wire_failure *failure)
 {
     struct buf *out = session_out(node, arrival->session);
     if (out != NULL) {
-        if (failure != NULL) {
-            wire_put_error(out, msgid, failure);
-        } else {
-            wire_put_result(out, msgid);
-            wire_put_empty(out);
-        }
+        wire_put_error(out, msgid, failure);
     }
     session_answered(node, arrival->session, msgid);
+}
+
+static void
+greet_peer(struct node *node, const struct arrival *arrival, const struct wire_request *wire)
+{
+    if (!bytes_equal(wire->cluster_id, bytes_text(node->identity->cluster_id))) {
+        const struct wire_failure failure = {
+            .error = QO_BAD_REQUEST,
+            .field = bytes_text("cluster_id"),
+            .message = bytes_text("This node belongs to another cluster.")};
+        refuse(node, arrival, wire->msgid, &failure);
+        return;
+    }
+    struct buf *out = session_out(node, arrival->session);
+    if (out != NULL) {
+        const struct wire_peer_hello hello = {.clock_us = uv_hrtime() / 1000};
+        wire_put_result(out, wire->msgid);
+        wire_put_peer_hello(out, &hello);
+    }
+    session_answered(node, arrival->session, wire->msgid);
 }
 
 static bool
@@ -295,7 +310,7 @@ take_forwarded(struct node *node, const struct arrival *outer, const struct wire
     if (!decoded || !is_client_method(&wire) || wire.notification) {
         const struct wire_failure failure = {.error = QO_BAD_REQUEST,
                                              .field = bytes_text("message")};
-        answer_plainly(node, outer, carrier->msgid, &failure);
+        refuse(node, outer, carrier->msgid, &failure);
         return;
     }
     struct request *request = request_take(node, outer->session);
@@ -315,7 +330,10 @@ take_forwarded(struct node *node, const struct arrival *outer, const struct wire
     }
     request->peer = true;
     request->peer_msgid = carrier->msgid;
-    request->deadline_us = outer->started_us + (int64_t)carrier->deadline_left_ms * 1000;
+    /* By our clock, so what was long under way has no time left. Never more than a client gets. */
+    uint64_t latest_us = (uint64_t)outer->started_us + QO_TIMEOUT_MS_MAX * UINT64_C(1000);
+    request->deadline_us =
+        (int64_t)(carrier->deadline_us < latest_us ? carrier->deadline_us : latest_us);
     route(node, request, &inner, &wire);
 }
 
@@ -327,18 +345,13 @@ method_dispatch(struct node *node, const struct arrival *arrival, const struct w
         return;
     }
     if (wire->method == WIRE_PEER_HELLO) {
-        const struct wire_failure failure = {
-            .error = QO_BAD_REQUEST,
-            .field = bytes_text("cluster_id"),
-            .message = bytes_text("This node belongs to another cluster.")};
-        bool ours = bytes_equal(wire->cluster_id, bytes_text(node->identity->cluster_id));
-        answer_plainly(node, arrival, wire->msgid, ours ? NULL : &failure);
+        greet_peer(node, arrival, wire);
         return;
     }
     if (wire->method == WIRE_PEER_FORWARD && !arrival->peer) {
         const struct wire_failure failure = {.error = QO_UNKNOWN_METHOD,
                                              .method = wire_method_name(wire->method)};
-        answer_plainly(node, arrival, wire->msgid, &failure);
+        refuse(node, arrival, wire->msgid, &failure);
         return;
     }
     if (wire->method == WIRE_PEER_FORWARD) {
@@ -350,7 +363,7 @@ method_dispatch(struct node *node, const struct arrival *arrival, const struct w
         const struct wire_failure failure = {.error = QO_OVERLOADED,
                                              .has_retry_after_ms = true,
                                              .retry_after_ms = QO_RETRY_AFTER_MS};
-        answer_plainly(node, arrival, wire->msgid, &failure);
+        refuse(node, arrival, wire->msgid, &failure);
         return;
     }
     request->deadline_us = arrival->started_us + (int64_t)wire->timeout_ms * 1000;

@@ -137,8 +137,7 @@ static const struct param peer_hello[] = {
 };
 static const struct param peer_forward[] = {
     {KEY("origin"), .kind = PARAM_NATURAL, NEEDED, REQUEST(node_id)},
-    {KEY("deadline_left_ms"), .kind = PARAM_RANGE, .max = QO_TIMEOUT_MS_MAX, NEEDED,
-     REQUEST(deadline_left_ms)},
+    {KEY("deadline_us"), .kind = PARAM_NATURAL, NEEDED, REQUEST(deadline_us)},
     {KEY("message"), .kind = PARAM_BINARY, NEEDED, REQUEST(message)},
     COMMON,
 };

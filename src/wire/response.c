@@ -77,6 +77,9 @@ static const struct field hello_fields[] = {
 #define F(key, kind, member) FIELD(wire_ping, key, FIELD_##kind, member)
 static const struct field ping_fields[] = {F("at", INTEGER, at), F("clock", INTEGER, clock)};
 #undef F
+#define F(key, kind, member) FIELD(wire_peer_hello, key, FIELD_##kind, member)
+static const struct field peer_hello_fields[] = {F("clock_us", NATURAL, clock_us)};
+#undef F
 #define F(key, kind, member) FIELD(wire_machine_put, key, FIELD_##kind, member)
 static const struct field machine_put_fields[] = {
     F("machine", TEXT, machine),
@@ -253,6 +256,12 @@ void
 wire_put_ping(struct buf *buf, const struct wire_ping *ping)
 {
     record_put(buf, ALL(ping_fields), ping);
+}
+
+void
+wire_put_peer_hello(struct buf *buf, const struct wire_peer_hello *hello)
+{
+    record_put(buf, ALL(peer_hello_fields), hello);
 }
 
 void
@@ -568,6 +577,13 @@ wire_read_ping(struct wire_reader *reader, struct wire_ping *ping_out)
 {
     *ping_out = (struct wire_ping){0};
     return record_read(reader, ALL(ping_fields), NULL, ping_out);
+}
+
+bool
+wire_read_peer_hello(struct wire_reader *reader, struct wire_peer_hello *hello_out)
+{
+    *hello_out = (struct wire_peer_hello){0};
+    return record_read(reader, ALL(peer_hello_fields), NULL, hello_out);
 }
 
 bool

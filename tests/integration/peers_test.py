@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """
 Goal: a node does not hand on what no node answers: `internal`, which claims nothing of a write's
-effect; and a request goes one hop, never two.
+effect; a request goes one hop, never two; and one that was held up under way is not done late.
 Method: before each node of a real cluster stands a gate of ours, at the address that the others know.
 It passes everything on; but where one node forwards to another, it answers itself, or leads to a node
 that does not lead. A client asks a real follower.
@@ -9,6 +9,7 @@ that does not lead. A client asks a real follower.
 
 import socket
 import threading
+import time
 
 import msgpack
 
@@ -25,6 +26,8 @@ class Gates:
         self.lead_to = None  # An address to pass to instead.
         self.forwarding = set()  # Their sockets.
         self.forwarded = 0  # Messages that `answer` was asked for.
+        self.flows = threading.Event()  # Else what is forwarded waits in the gate.
+        self.flows.set()
 
     def do(self, answer=None, lead_to=None):
         """From the next connection on; those that are open end."""
@@ -89,7 +92,9 @@ class Gate:
 
     def route(self, taken, first, data):
         real = self.real
+        flows = None
         if first[2] == b"peer.hello":
+            flows = self.gates.flows
             with self.gates.lock:
                 self.gates.forwarding.add(taken)
                 answer = self.gates.answer
@@ -103,7 +108,7 @@ class Gate:
             onward.sendall(data)
             back = threading.Thread(target=pass_on, args=(onward, taken), daemon=True)
             back.start()
-            pass_on(taken, onward)
+            pass_on(taken, onward, flows)
             back.join()
 
     def answer(self, taken, data, answer):
@@ -112,16 +117,19 @@ class Gate:
             unpacker.feed(data)
             for _, msgid, method, params in unpacker:
                 if method == b"peer.hello":
-                    taken.sendall(msgpack.packb([1, msgid, None, {}]))
+                    clock = time.monotonic_ns() // 1000  # The same for all on this machine.
+                    taken.sendall(msgpack.packb([1, msgid, None, {"clock_us": clock}]))
                 else:
                     self.gates.forwarded += 1
                     taken.sendall(answer(msgid, params[0][b"message"]))
             data = taken.recv(1 << 16)
 
 
-def pass_on(source, target):
+def pass_on(source, target, flows=None):
     try:
         while data := source.recv(1 << 16):
+            if flows is not None:
+                flows.wait()
             target.sendall(data)
     except OSError:
         pass
@@ -254,6 +262,34 @@ class Peers(quorder.Test):
                                            "leader": self.cluster.address(self.leader)})
         self.gates.do()
         self.refused_there(200, "order.get", id="hop")
+
+    def test_what_was_held_up_is_not_done_late(self):
+        """Its client gave up: a refusal that it gets now is final."""
+        call = self.cluster.at(self.leader).call
+        call("order.create", id="late", machine="toggle")
+        quorder.eventually(self.reaches_the_leader, what="a link")
+        self.gates.flows.clear()
+        self.addCleanup(self.gates.flows.set)
+        ids = self.connection.send_many([
+            ("order.transition", {"id": "late", "event": "go", "request_id": "w",
+                                  "timeout_ms": 500}),
+            ("order.transition", {"id": "late", "event": "go", "request_id": "in-time",
+                                  "timeout_ms": 60000})])
+        with self.assertRaises(Refused) as raised:
+            self.connection.wait(ids[0])
+        self.assertEqual((raised.exception.number, raised.exception.details["applied"]),
+                         (302, None))
+        self.gates.flows.set()
+        receipt = self.connection.wait(ids[1], 60)  # Behind it on the same link.
+        self.assertEqual(receipt["version"], 2)
+        events = [e["request_id"] for e in self.cluster.history(self.leader, "late")[1:]]
+        self.assertEqual(events, ["in-time"])
+
+    def reaches_the_leader(self):
+        try:
+            return self.connection.call("order.get", id="late")
+        except Refused:
+            return None
 
     def test_a_member_of_another_cluster_is_no_leader(self):
         """What refuses to know us as a member is no defect, and the request may have arrived."""

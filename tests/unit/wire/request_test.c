@@ -530,7 +530,7 @@ static const char *const all_methods[] = {
     CALL("machine.list", ""),
     CALL("cluster.status", ""),
     CALL("peer.hello", "'cluster_id': 'c', 'node_id': 3"),
-    CALL("peer.forward", "'origin': 3, 'deadline_left_ms': 0, 'message': b'abc'"),
+    CALL("peer.forward", "'origin': 3, 'deadline_us': 0, 'message': b'abc'"),
 };
 
 /* The same objects with the shortest heads. */

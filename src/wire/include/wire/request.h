@@ -166,11 +166,12 @@ struct wire_request {
     int64_t protocol;
     struct bytes client, token; /* As long as the message allows: cut them before logging. */
 
-    /* Between nodes. peer.hello: cluster_id, node_id. peer.forward: node_id (the origin), what is
-     * left of the client's time, and the client's message, whole, as it came. */
+    /* Between nodes. peer.hello: cluster_id, node_id. peer.forward: node_id (the origin), when the
+     * client's time ends by the monotonic clock of the node that is asked, and the client's
+     * message, whole, as it came. */
     struct bytes cluster_id;
     uint64_t node_id;
-    uint32_t deadline_left_ms;
+    uint64_t deadline_us;
     struct bytes message;
 };
 

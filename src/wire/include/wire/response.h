@@ -96,6 +96,7 @@ void wire_end_machines(struct wire_list *list);
 
 /* -- Between nodes -- */
 
+void wire_put_peer_hello(struct buf *buf, const struct wire_peer_hello *hello);
 /* The result of peer.forward: the whole response of the client's message, as a bin. */
 void wire_put_forwarded(struct buf *buf, struct bytes response);
 /* The same response with another msgid, appended: a node that forwards under ids of its own gives
@@ -125,6 +126,7 @@ bool wire_read_failure(struct wire_reader *reader, struct arena *arena,
                        struct wire_failure *failure_out);
 bool wire_read_hello(struct wire_reader *reader, struct wire_hello *hello_out);
 bool wire_read_ping(struct wire_reader *reader, struct wire_ping *ping_out);
+bool wire_read_peer_hello(struct wire_reader *reader, struct wire_peer_hello *hello_out);
 bool wire_read_machine_put(struct wire_reader *reader, struct wire_machine_put *put_out);
 bool wire_read_machine(struct wire_reader *reader, struct wire_machine *machine_out);
 bool wire_read_machine_version(struct wire_reader *reader,

@@ -114,6 +114,11 @@ struct wire_ping {
     int64_t at, clock;
 };
 
+/* The answer to peer.hello. */
+struct wire_peer_hello {
+    uint64_t clock_us; /* The node's monotonic clock, when it answered. */
+};
+
 struct wire_machine_put {
     struct bytes machine;
     uint64_t version;

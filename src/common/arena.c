@@ -84,3 +84,13 @@ arena_free(struct arena *arena)
     }
     *arena = (struct arena){0};
 }
+
+size_t
+arena_capacity(const struct arena *arena)
+{
+    size_t capacity = 0;
+    for (const struct arena_chunk *chunk = arena->first; chunk != NULL; chunk = chunk->next) {
+        capacity += chunk->capacity;
+    }
+    return capacity;
+}

@@ -206,6 +206,9 @@ readers_free_job(struct node *node, struct read_job *job)
     if (job->message.capacity > keep) {
         buf_free(&job->message);
     }
+    if (arena_capacity(&job->arena) > keep) {
+        arena_free(&job->arena);
+    }
     job->next = readers->pool;
     readers->pool = job;
     readers->pool_count++;

@@ -29,6 +29,7 @@ struct state {
     bool executed_here;      /* By the loop, and not taken back. */
     uint64_t bytes;          /* Of their entries. */
     struct state_item *free; /* Items that came back; kept with their memory. */
+    uint32_t free_count;
 
     /* For state_wait(). */
     pthread_mutex_t lock;
@@ -98,6 +99,27 @@ state_main(void *argument)
 
 /* -- The loop --------------------------------------------------------------------------------- */
 
+/* Neither the buffers of a rare large entry nor the items of a rare crowd may stay in the pool. */
+static void
+give_item(struct state *state, struct state_item *item)
+{
+    bool keeps = state->free_count < QO_APPLY_POOL_ITEMS;
+    buf_clear(&item->entry);
+    if (!keeps || item->entry.capacity > QO_APPLY_POOL_BUFFER_BYTES) {
+        buf_free(&item->entry);
+    }
+    if (!keeps || arena_capacity(&item->arena) > QO_APPLY_POOL_BUFFER_BYTES) {
+        arena_free(&item->arena);
+    }
+    if (!keeps) {
+        mem_free(item);
+        return;
+    }
+    item->next = state->free;
+    state->free = item;
+    state->free_count++;
+}
+
 void
 state_take_back(struct state *state)
 {
@@ -115,9 +137,7 @@ state_take_back(struct state *state)
         } else if (item->kind == STATE_MARKER) {
             item->passed(item->context);
         }
-        buf_clear(&item->entry);
-        item->next = state->free;
-        state->free = item;
+        give_item(state, item);
     }
 }
 
@@ -195,6 +215,7 @@ take_item(struct state *state)
         return mem_zalloc(sizeof *item);
     }
     state->free = item->next;
+    state->free_count--;
     return item;
 }
 

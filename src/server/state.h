@@ -11,7 +11,8 @@
  * knows that everything handed over before it is executed and committed.
  *
  * Bounds: QO_APPLY_QUEUE_ENTRIES_MAX items, QO_APPLY_QUEUE_BYTES_MAX bytes. state_room() says
- * whether an entry fits; the log holds back what does not.
+ * whether an entry fits; the log holds back what does not. Of the items that came back,
+ * QO_APPLY_POOL_ITEMS are kept, with buffers of QO_APPLY_POOL_BUFFER_BYTES.
  *
  * Thread: loop, except state_wait().
  */

@@ -1,11 +1,11 @@
 /*
  * Goal: what is pushed to the state thread is executed once, in order, by the one whose turn it is,
  *     and the loop comes back for it: neither is woken for nothing, and neither is left asleep.
- * Method: the real thread on a real store. The linker leads apply_execute(), sem_post() and
- *     pthread_cond_wait() through this file (--wrap), which counts who executes and how often the
- *     loop wakes the thread, and holds the thread before an entry. poll() on the descriptor that
- *     the loop would wait on tells whether anything would wake the loop.
- *     A state ends with its process, so each test leaves its thread asleep, and its loop.
+ * What was large or many once does not stay. Method: the real thread on a real store. The linker
+ * leads apply_execute(), sem_post() and pthread_cond_wait() through this file (--wrap), which
+ * counts who executes and how often the loop wakes the thread, and holds the thread before an
+ * entry. poll() on the descriptor that the loop would wait on tells whether anything would wake the
+ * loop. A state ends with its process, so each test leaves its thread asleep, and its loop.
  */
 #include "support/test.h"
 
@@ -20,7 +20,12 @@
 #include "support/seed.h"
 #include "unit/apply/support.h"
 
-enum { OVERDUE_MS = 60 * 1000 };
+enum { OVERDUE_MS = 60 * 1000, ROOMY_BYTES = 8 * 1024 };
+
+struct memory {
+    size_t entry_most, arena_most; /* Capacities. */
+    uint32_t roomy;                /* Items with a buffer for an entry of ROOMY_BYTES. */
+};
 
 struct node {
     struct world world; /* The store, and how entries are made. */
@@ -30,6 +35,7 @@ struct node {
     uint32_t pushed, came; /* Entries. */
     uint64_t last_index;   /* That came. */
     bool back;             /* The next event of the order `a`. */
+    struct memory memory;  /* Of the entries that came. */
 };
 
 /* -- What the linker leads here ---------------------------------------------------------------- */
@@ -82,9 +88,19 @@ __wrap_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *mutex)
 /* -- Support ----------------------------------------------------------------------------------- */
 
 static void
+note_memory(struct memory *memory, const struct state_item *item)
+{
+    size_t entry = item->entry.capacity, arena = arena_capacity(&item->arena);
+    memory->entry_most = entry > memory->entry_most ? entry : memory->entry_most;
+    memory->arena_most = arena > memory->arena_most ? arena : memory->arena_most;
+    memory->roomy += entry >= ROOMY_BYTES;
+}
+
+static void
 executed(void *context, const struct state_item *item)
 {
     struct node *node = context;
+    note_memory(&node->memory, item);
     assert_true(item->index > node->last_index);
     assert_false(item->results.skipped);
     assert_int_equal(item->results.index, item->index);
@@ -95,14 +111,20 @@ executed(void *context, const struct state_item *item)
 }
 
 static void
-push(struct node *node, struct operation operation)
+push_group(struct node *node, struct operation *operations, uint32_t count)
 {
-    struct command command = command_of(&operation, 1, NULL);
+    struct command command = command_of(operations, count, NULL);
     node->world.index++;
     world_encode(&node->world, &node->world.entry, &command, 1);
     node->pushed++;
     state_push_entry(node->state, node->world.index, node->world.term,
                      buf_bytes(&node->world.entry));
+}
+
+static void
+push(struct node *node, struct operation operation)
+{
+    push_group(node, &operation, 1);
 }
 
 /* Not light: whether there is such an order is read. */
@@ -499,6 +521,86 @@ who_waits_for_an_index_waits_until_it_is_executed(void **state)
     }
 }
 
+/* -- Memory ------------------------------------------------------------------------------------ */
+
+enum { LARGE_OPERATIONS = QO_OPERATIONS_MAX, LARGE_NOTE_BYTES = 256 };
+
+/* A note of `size` bytes. The buffer is the caller's. */
+static struct bytes
+note_of(struct buf *buf, uint16_t size)
+{
+    struct buf text = {0};
+    uint8_t head[] = {0xda, (uint8_t)(size >> 8), (uint8_t)size};
+    buf_append(&text, head, sizeof head);
+    memset(buf_reserve(&text, size), 'x', size);
+    text.size += size;
+    struct attributes_builder builder = attributes_build(buf);
+    attributes_append(&builder, bytes_text("note"), VALUE_TEXT, buf_bytes(&text));
+    buf_free(&text);
+    return attributes_built(&builder);
+}
+
+/* Long ids, which its results name too. */
+static void
+push_large(struct node *node)
+{
+    static struct operation operations[LARGE_OPERATIONS];
+    static char ids[LARGE_OPERATIONS][QO_ID_MAX + 1];
+    struct buf note = {0};
+    struct bytes attributes = note_of(&note, LARGE_NOTE_BYTES);
+    for (uint32_t i = 0; i < LARGE_OPERATIONS; i++) {
+        (void)snprintf(ids[i], sizeof ids[i], "large-%0*u", (int)QO_ID_MAX - 6, (unsigned)i);
+        operations[i] = create_of(ids[i], "loop", attributes);
+    }
+    push_group(node, operations, LARGE_OPERATIONS);
+    buf_free(&note);
+}
+
+static void
+what_was_large_is_not_kept(void **state)
+{
+    struct node *node = *state;
+    somebody_waits(node);
+    push_large(node);
+    wait_for_all(node);
+    assert_true(node->memory.entry_most > QO_APPLY_POOL_BUFFER_BYTES);
+    assert_true(node->memory.arena_most > QO_APPLY_POOL_BUFFER_BYTES);
+    node->memory = (struct memory){0};
+    push_heavy(node); /* In the item that came back last. */
+    wait_for_all(node);
+    assert_in_range(node->memory.entry_most, 1, QO_APPLY_POOL_BUFFER_BYTES);
+    assert_in_range(node->memory.arena_most, 1, QO_APPLY_POOL_BUFFER_BYTES);
+}
+
+/* All at once: the thread is at the gate, and the loop takes none back meanwhile. */
+static void
+push_crowd(struct node *node, uint32_t count, struct bytes attributes)
+{
+    char id[24];
+    node->memory = (struct memory){0};
+    pthread_mutex_lock(&gate);
+    for (uint32_t i = 0; i < count; i++) {
+        (void)snprintf(id, sizeof id, "crowd-%u", (unsigned)node->pushed);
+        push(node, create_of(id, "loop", attributes));
+    }
+    pthread_mutex_unlock(&gate);
+    wait_for_all(node);
+}
+
+static void
+of_a_crowd_no_more_is_kept_than_the_pool_holds(void **state)
+{
+    enum { CROWD = 4 * QO_APPLY_POOL_ITEMS };
+    struct node *node = *state;
+    struct buf note = {0};
+    somebody_waits(node);
+    push_crowd(node, CROWD, note_of(&note, ROOMY_BYTES));
+    assert_int_equal(node->memory.roomy, CROWD);
+    push_crowd(node, CROWD, BYTES_NONE);
+    assert_int_equal(node->memory.roomy, QO_APPLY_POOL_ITEMS);
+    buf_free(&note);
+}
+
 int
 main(void)
 {
@@ -521,6 +623,9 @@ main(void)
         cmocka_unit_test_setup_teardown(nothing_is_forgotten_while_the_loop_begins_to_wait, start,
                                         stop),
         cmocka_unit_test_setup_teardown(who_waits_for_an_index_waits_until_it_is_executed, start,
+                                        stop),
+        cmocka_unit_test_setup_teardown(what_was_large_is_not_kept, start, stop),
+        cmocka_unit_test_setup_teardown(of_a_crowd_no_more_is_kept_than_the_pool_holds, start,
                                         stop),
     };
     return cmocka_run_group_tests_name("server/state", tests, NULL, NULL);

@@ -25,7 +25,8 @@ void *arena_zalloc(struct arena *arena, size_t size) __attribute__((returns_nonn
 /* A copy of `bytes` (BYTES_NONE stays BYTES_NONE). */
 struct bytes arena_copy(struct arena *arena, struct bytes bytes);
 
-void arena_reset(struct arena *arena); /* Forgets everything, keeps the chunks. */
-void arena_free(struct arena *arena);  /* Gives the chunks back too. */
+void arena_reset(struct arena *arena);            /* Forgets everything, keeps the chunks. */
+void arena_free(struct arena *arena);             /* Gives the chunks back too. */
+size_t arena_capacity(const struct arena *arena); /* Bytes of its chunks, used or not. */
 
 #endif

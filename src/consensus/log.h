@@ -43,7 +43,9 @@
  * Thread    the loop.
  * Memory    entries and requests are borrowed until their callback; manifests are copied.
  * Failure   a write that fails ends the node (FATAL_STORAGE) before anybody is told anything. No
- *           room for a further segment does not: appends wait, and it is tried again at each tick.
+ *           room for a further segment does not by itself: appends wait, and it is tried again at
+ *           each tick. The shim ends a node whose append waits for QO_APPEND_STALL_MS_MAX, whatever
+ *           for: a leader that can store nothing keeps all from writing.
  * Bounds    common/limits.h: QO_LOG_*. Requests that wait are the caller's and bounded there.
  */
 #ifndef CONSENSUS_LOG_H
@@ -108,8 +110,9 @@ struct log_options {
     void *stop_context;
 };
 
-/* Reads and checks everything. Blocks. NULL with `failure_out` if anything is in doubt; nothing is
- * changed on the disk then. */
+/* Reads and checks everything, then mends what a crash left half done: a copy, a header, a file
+ * without one. Blocks. NULL with `failure_out` if anything is in doubt, and nothing is changed on
+ * the disk then; or if the disk fails, which may leave some of it mended. */
 struct log *log_open(const struct log_options *options, struct log_failure *failure_out);
 
 /* What was found. Valid until log_forget_loaded(). */

@@ -19,7 +19,9 @@
  * Loss     a note that was lost is sent again at ticks, to those that have not answered: the same
  *          note, so that answers to every copy add up. Each was given after t, whichever copy it
  *          answers. A new nonce would gain nothing, and lose answers that come late.
- * Names    a node never leads a term twice, so a nonce that counts within a process is enough.
+ * Names    a nonce that counts within a process is enough. Where others vote too, a node stands in
+ *          a new term each time and never leads one twice. A sole voter leads the term on its disk
+ *          again at each start, but asks nobody; and who votes does not change while a node runs.
  * Bounds   QO_READ_POINTS_MAX readers wait, and as many are served; a round ends with the
  *          leadership, which ends when no majority is heard of for an election timeout.
  * Thread   the loop. Pure: no libuv, no libraft, no clock.

@@ -77,7 +77,8 @@ struct node {
 /* Starts a node and runs its loop; returns never (a node ends by a signal or a fatal reason). */
 _Noreturn void node_run(const struct node_options *options);
 
-/* The loop's clock: microseconds, of the start of this turn. */
+/* The loop's clock, in microseconds: of the start of this turn, or of the last message for libraft
+ * in it. */
 int64_t node_now_us(struct node *of);
 /* This process stood still in this turn or the one before (SIGSTOP, a machine that hangs): what it
  * finds may be as old as node->polled_us, and from connections that have ended since. */

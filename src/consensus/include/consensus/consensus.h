@@ -153,8 +153,9 @@ void consensus_start(struct consensus *consensus, uint64_t applied_index, uint64
 
 /* -- Running ----------------------------------------------------------------------------------- */
 
-/* QO_OK: the entry was committed and handed over here, somewhere. QO_UNKNOWN_OUTCOME: it may be
- * committed later, by this or another leader, or never. Answers nobody: only execution does. */
+/* QO_OK: the entry is committed, at some index. It was handed over here, or will be once the client
+ * has room. QO_UNKNOWN_OUTCOME: it may be committed later, by this or another leader, or never.
+ * Answers nobody: only execution does. */
 typedef void (*consensus_propose_cb)(void *context, enum qo_error status);
 
 /*

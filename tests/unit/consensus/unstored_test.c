@@ -20,6 +20,7 @@ struct operation {
     struct raft_io_append *append; /* NULL: a truncation. */
     raft_index from;
     raft_term terms[INDEX_MAX];
+    const void *bytes[INDEX_MAX]; /* Without the rule, libraft loses what it counts twice. */
     unsigned count;
 };
 
@@ -75,6 +76,7 @@ take_append(struct raft_io *io, struct raft_io_append *request, const struct raf
     operation->count = n;
     for (unsigned i = 0; i < n; i++) {
         operation->terms[i] = entries[i].term;
+        operation->bytes[i] = entries[i].buf.base;
     }
     member->end += n;
     return 0;

@@ -36,6 +36,7 @@ leave_out(const char *name, size_t size, struct world_rules *rules)
         RULE(no_install),       RULE(probe_from_end),
         RULE(skip_committed),   RULE(learn_terms),
         RULE(forget_silent),    RULE(believe_refusals),
+        RULE(spare_unstored),
 #undef RULE
     };
     static const struct {

@@ -259,7 +259,9 @@ shim_watch_disk(struct shim *shim, uint64_t step_ms)
     if (write != NULL) {
         write->waited_ms += step_ms;
         if (write->waited_ms > QO_APPEND_STALL_MS_MAX) {
-            qo_fatal(FATAL_STORAGE, "the disk has not answered an append for %llu ms",
+            qo_fatal(FATAL_STORAGE,
+                     "an append has waited for %llu ms: the disk does not answer, or has no room "
+                     "for the log (then log_no_room stands before this)",
                      (unsigned long long)write->waited_ms);
         }
     }

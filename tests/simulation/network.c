@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "acks.h"
 #include "common/assert.h"
 #include "common/bytes.h"
 #include "elections.h"
@@ -222,6 +223,7 @@ send_message(void *context, struct raft_io_send *request, const struct raft_mess
     QO_PRE(to >= 1 && to <= members_count() && to != from);
     bool broken = (ways[from][to].cut || !member_up(to)) && chance_permille(500);
     elections_sent(from, message);
+    acks_sent(from, message);
     check_size(from, message);
     bool rude = rude_permille > 0 && chance_permille(rude_permille);
     if (rude && chance_permille(500)) {

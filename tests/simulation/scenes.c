@@ -1,6 +1,7 @@
 /* See scenes.h. Thread: the run's. */
 #include "scenes.h"
 
+#include "acks.h"
 #include "common/limits.h"
 #include "disk.h"
 #include "events.h"
@@ -33,6 +34,14 @@ enum {
     UNHEARD_US_MAX = 10000000,
     REBIRTHS = 6,
     REBIRTHS_EVERY_US = 800000,
+    /* turns: two elections fit into the slow write. */
+    TURN_US_MAX = 6000000,
+    SLOW_US_MIN = 10000000,
+    SLOW_US_MAX = 16000000,
+    BUSY_US = 3000000, /* Then there is always something that is being written. */
+    BUSY_LOOKS = 20,
+    BUSY_SYNC_US_MIN = 50000,
+    BUSY_SYNC_US_MAX = 300000,
 };
 
 static void
@@ -293,6 +302,122 @@ play_rebirth(void)
     ways[leader][apart].cut = ways[apart][leader].cut = false;
 }
 
+/* -- Turns ------------------------------------------------------------------------------------- */
+
+/* Between this one and all others but `but`. */
+static void
+set_cut_but(unsigned id, unsigned but, bool is_cut)
+{
+    for (unsigned other = 1; other <= members_count(); other++) {
+        if (other != but) {
+            ways[id][other].cut = ways[other][id].cut = is_cut;
+        }
+    }
+}
+
+static uint64_t
+term_of(unsigned id)
+{
+    return member_consensus(id)->raft.current_term;
+}
+
+/* The next that leads a term above `term`, in the moment in which it does; 0: nobody. */
+static unsigned
+leader_above(uint64_t term)
+{
+    int64_t end_us = events_now_us() + TURN_US_MAX;
+    do {
+        for (unsigned id = 1; id <= members_count(); id++) {
+            if (member_leads(id) && term_of(id) > term) {
+                return id;
+            }
+        }
+    } while (event_next(end_us));
+    return 0;
+}
+
+/* Lets events happen while `leader` leads, until the log of `id` ends with an entry of its term,
+ * above the ends of all others'. */
+static bool
+hears_alone(unsigned id, unsigned leader)
+{
+    int64_t end_us = events_now_us() + TURN_US_MAX;
+    bool alone = false;
+    while (!alone && member_leads(leader) && event_next(end_us)) {
+        uint64_t last = member_log_last(id);
+        alone = member_log_term(id, last) == term_of(leader);
+        for (unsigned other = 1; other <= members_count() && alone; other++) {
+            alone = other == id || other == leader || member_log_last(other) < last;
+        }
+    }
+    return alone;
+}
+
+/* The disk has just nothing to do; the next write takes so long, and only that one. */
+static bool
+begin_slow_write(struct disk *disk, int64_t us)
+{
+    int64_t end_us = events_now_us() + TURN_US_MAX;
+    int64_t us_min = disk->sync_us_min, us_max = disk->sync_us_max;
+    while (!disk_idle(disk) && event_next(end_us)) {
+    }
+    disk->sync_us_min = disk->sync_us_max = us;
+    while (disk->sim.counts[LOG_LANE_APPEND] == 0 && event_next(end_us)) {
+    }
+    disk->sync_us_min = us_min;
+    disk->sync_us_max = us_max;
+    return disk->sim.counts[LOG_LANE_APPEND] > 0;
+}
+
+/* While the slow one writes what `first` alone had. */
+static void
+take_turns(unsigned slow, unsigned first)
+{
+    set_cut_but(first, slow, true);
+    if (hears_alone(slow, first)) {
+        tell(first, "is not heard any more by %u either", slow);
+        uint64_t term = term_of(first);
+        set_cut(first, true);
+        unsigned second = leader_above(term);
+        if (second != 0) {
+            tell(second, "is heard by %u alone", slow);
+            set_cut_but(second, slow, true);
+            (void)hears_alone(slow, second); /* At the latest until it leads no more. */
+            term = term_of(second);
+            set_cut(second, true);
+            set_cut_but(first, second, false);
+            (void)leader_above(term);
+            set_cut(second, false);
+        }
+    }
+    set_cut(first, false);
+}
+
+static void
+play_turns(void)
+{
+    unsigned first = some_leader();
+    unsigned slow = first == 0 ? 0 : someone_but(first);
+    if (slow == 0 || !all_voters_are_well()) {
+        return;
+    }
+    struct disk *disk = member_disk(slow);
+    int64_t us_min = disk->sync_us_min, us_max = disk->sync_us_max;
+    int64_t us = chance_between(SLOW_US_MIN, SLOW_US_MAX);
+    if (begin_slow_write(disk, us)) {
+        int64_t end_us = events_now_us() + us;
+        tell(slow, "writes for %lld us, and it alone hears the leader", (long long)us);
+        take_turns(slow, first);
+        run_for(end_us - events_now_us());
+    }
+    disk->sync_us_min = BUSY_SYNC_US_MIN;
+    disk->sync_us_max = BUSY_SYNC_US_MAX;
+    acks_watch(slow, BUSY_LOOKS);
+    run_for(BUSY_US);
+    disk->sync_us_min = us_min;
+    disk->sync_us_max = us_max;
+}
+
 void
 scenes_play_busy(enum scene scene)
 {
@@ -302,6 +427,8 @@ scenes_play_busy(enum scene scene)
         play_terms();
     } else if (scene == SCENE_UNHEARD) {
         play_unheard();
+    } else if (scene == SCENE_TURNS) {
+        play_turns();
     }
 }
 

@@ -15,6 +15,9 @@
  *             must have everything in the end
  *   rebirth   of three that vote one is cut off from the leader, and the third one ends and starts
  *             again at once, several times: what elections.h checks of it
+ *   turns     of five that vote one alone hears the leader's last entries and is long writing them;
+ *             another one leads, that one alone hears it, and at once the first leads again and
+ *             sends the same: what acks.h checks of that one then
  *
  * Thread: the run's.
  */
@@ -28,10 +31,11 @@ enum scene {
     SCENE_HANG,
     SCENE_UNHEARD,
     SCENE_REBIRTH,
-    SCENE_TERMS
+    SCENE_TERMS,
+    SCENE_TURNS
 };
 
-/* While clients ask: hang, terms and unheard. Returns when it is over. */
+/* While clients ask: hang, terms, unheard and turns. Returns when it is over. */
 void scenes_play_busy(enum scene scene);
 
 /* While no client asks: stream, backlog and rebirth. */

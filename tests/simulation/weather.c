@@ -54,6 +54,7 @@ draw_scene(const struct climate *drawn)
         {SCENE_REBIRTH, drawn->voters_count == 3, 100},
         {SCENE_BACKLOG, deep && !small, 30},
         {SCENE_TERMS, drawn->voters_count == 3, 100},
+        {SCENE_TURNS, drawn->voters_count == 5, 300},
     };
     uint64_t at = chance_below(1000);
     for (size_t i = 0; i < sizeof scenes / sizeof scenes[0]; i++) {

@@ -39,7 +39,9 @@ struct link {
     /* What the member's monotonic clock said, and when, by ours, that came: never before it was. */
     uint64_t clock_us; /* 0: not known yet, and nothing is forwarded. */
     int64_t clock_at_us;
-    bool asks_clock; /* peer.hello is sent and not answered. */
+    bool asks_clock;  /* peer.hello is sent and not answered, */
+    int64_t asked_us; /* since then. */
+    bool clock_slow;  /* Its answer took so long that requests lose too much time by it. */
     struct buf in;
     struct wire_cutter cutter;
 
@@ -218,6 +220,7 @@ take_hello(struct link *link, const struct wire_answer *answer)
     }
     link->clock_us = hello.clock_us;
     link->clock_at_us = exact_now_us();
+    link->clock_slow = link->clock_at_us - link->asked_us > (int64_t)QO_FORWARD_ANSWER_MS * 1000;
     link->asks_clock = false;
     return TAKEN;
 }
@@ -446,6 +449,7 @@ static void
 put_hello(struct link *link, struct buf *out)
 {
     link->asks_clock = true;
+    link->asked_us = exact_now_us();
     const struct wire_request hello = {
         .method = WIRE_PEER_HELLO,
         .msgid = QO_FORWARDS_MAX,
@@ -489,7 +493,7 @@ static struct buf
 take_waiting(struct link *link)
 {
     struct buf out = {0};
-    if (!link->asks_clock && clock_is_older(link, QO_FORWARD_CLOCK_MS)) {
+    if (!link->asks_clock && (link->clock_slow || clock_is_older(link, QO_FORWARD_CLOCK_MS))) {
         put_hello(link, &out);
     }
     if (clock_is_older(link, 2 * QO_FORWARD_CLOCK_MS)) {
@@ -518,8 +522,11 @@ forward_tick(struct node *node, int64_t now_us)
         bool former = leader_id != 0 && leader_id != link->member->id;
         bool waits = link->slots != NULL && link->free_count < QO_FORWARDS_MAX;
         bool opening = link->state == LINK_RESOLVING || link->state == LINK_CONNECTING;
-        if (leader_id != 0 && (!former || link->former_since_us == 0)) {
-            link->former_since_us = former ? now_us : 0;
+        if (leader_id != 0 && !former) {
+            link->former_since_us = 0;
+        } else if (former && link->former_since_us == 0) {
+            link->former_since_us = now_us;
+            link->clock_us = 0; /* Its machine may have stood still, and its clock with it. */
         }
         if (former && waits && link->state != LINK_CLOSING &&
             now_us - link->former_since_us > (int64_t)QO_FORWARD_FORMER_MS * 1000) {

@@ -12,8 +12,9 @@
  * With the message goes the end of its time, by the monotonic clock of the member that is asked:
  * however long it was held up under way, it is not done when its client no longer reckons with it.
  * The clock is told in answer to peer.hello, and asked again when that is QO_FORWARD_CLOCK_MS ago;
- * after twice that, requests wait for it. The time that the answer took is lost to the request,
- * never added.
+ * after twice that, requests wait for it. The time that the answer took is lost to a request, never
+ * added, and an answer that took QO_FORWARD_ANSWER_MS is asked for again. A machine that sleeps
+ * stops the clock: such a time is added, until the clock is asked again.
  *
  * A member that leads no longer answers at once or never: what it owes QO_FORWARD_FORMER_MS after
  * another one was seen to lead is answered as if its link broke. So it is if a member takes longer

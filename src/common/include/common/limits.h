@@ -88,8 +88,9 @@
 #define QO_FINGERPRINT_PAGES 8u
 #define QO_SNAPSHOT_EVERY 64u        /* Every so many versions an event carries all attributes. */
 #define QO_TIMERS_PER_ENTRY_MAX 256u /* A quarter of a batch. */
-/* A compiled definition. Derived: no part of it is longer than its source, but for 5 bytes for each
- * way out of a state, of which there are at most states times events. */
+/* A compiled definition. Derived: no text of it is longer than its source by more than a half (an
+ * escape of two bytes may mean three); each way out of a state, of which there are at most states
+ * times events, takes 5 bytes more. */
 #define QO_COMPILED_MAX QO_KIB(1024u)
 #define QO_DEFINITION_NESTING_MAX 8u /* Maps and lists inside each other; the language needs 4. */
 #define QO_LIST_LOOK_MAX 20000u      /* Rows, stale ones included, that one order.list looks at. */
@@ -110,6 +111,7 @@
 #define QO_FORWARD_FORMER_MS 250u        /* For answers that it gave before it was replaced. */
 #define QO_FORWARD_CONNECT_MS 2000u      /* A lost SYN is sent again after a second. */
 #define QO_FORWARD_CLOCK_MS 10000u       /* Of drift between two clocks: a millisecond. */
+#define QO_FORWARD_ANSWER_MS 20u         /* An answer that took longer is asked for again. */
 #define QO_FORWARD_SILENCE_MS 5000u      /* As of the links between members. */
 #define QO_FORWARD_KEEPALIVE_S 5u        /* Asked so often when there is nothing to send. */
 #define QO_TIMER_SCAN_MS 50u             /* Between two looks for deadlines that have come. */

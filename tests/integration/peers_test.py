@@ -272,7 +272,7 @@ class Peers(quorder.Test):
         self.addCleanup(self.gates.flows.set)
         ids = self.connection.send_many([
             ("order.transition", {"id": "late", "event": "go", "request_id": "w",
-                                  "timeout_ms": 500}),
+                                  "timeout_ms": 2000}),
             ("order.transition", {"id": "late", "event": "go", "request_id": "in-time",
                                   "timeout_ms": 60000})])
         with self.assertRaises(Refused) as raised:
